@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * effect.h - what the core wants done. Data, no code. */
+#ifndef JQ_CORE_EFFECT_H
+#define JQ_CORE_EFFECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/core/store_op.h"
+#include "proto/base/view.h"
+
+enum jq_effect_kind {
+    JQ_EFFECT_SEND,  /* frame to peer; a promise was held back until it became true */
+    JQ_EFFECT_READ,  /* from the store, after batch `read.after`; answer with jq_core_loaded */
+    JQ_EFFECT_CLOSE, /* forget this peer: its session said BYE or was refused */
+    JQ_EFFECT_TRACE, /* for the log and the counters */
+};
+
+enum jq_read_kind {
+    JQ_READ_JOBS, /* ids[0..count) */
+    JQ_READ_KEY,  /* the job with this key */
+    JQ_READ_LIST, /* newest first, before `before_id`, of `states` (bit mask, 0: all) and `queue` (0: all) */
+};
+
+/* Which columns a read needs beside the job's own. */
+#define JQ_READ_RESULT  (1u << 0) /* the result, without value and output */
+#define JQ_READ_VALUE   (1u << 1)
+#define JQ_READ_OUTPUT  (1u << 2)
+#define JQ_READ_PAYLOAD (1u << 3)
+
+struct jq_read {
+    enum jq_read_kind kind;
+    uint64_t token;
+    uint64_t after; /* commit sequence that must be durable before */
+    uint32_t parts; /* JQ_READ_... */
+    uint64_t *ids;  /* owned; jq_free */
+    uint32_t count;
+    char *key;      /* owned; jq_free */
+    uint32_t queue;
+    uint32_t states;
+    uint64_t before_id;
+    uint32_t limit;
+};
+
+struct jq_loaded_job {
+    struct jq_job_record job;
+    bool has_result;
+    struct jq_result_record result;
+};
+
+/* A level of log.h, an event name, and text "key=value ...". */
+struct jq_trace {
+    int level;
+    const char *event; /* literal */
+    char text[232];
+};
+
+struct jq_effect {
+    enum jq_effect_kind kind;
+    uint64_t peer; /* SEND, CLOSE */
+    union {
+        struct {
+            uint8_t *data; /* owned; jq_free */
+            size_t size;
+        } frame;
+        struct jq_read read;
+        struct jq_trace trace;
+    } u;
+};
+
+/* Frees what the effect owns and has not been taken (set to NULL) by the caller. */
+void jq_effect_fini(struct jq_effect *effect);
+
+#endif

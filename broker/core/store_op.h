@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * store_op.h - what the core asks the store to keep: plain records, no SQL. Types only.
+ *
+ * An operation is the *final state* of one row; a batch has at most one per row and is durable as a
+ * whole or not at all. */
+#ifndef JQ_CORE_STORE_OP_H
+#define JQ_CORE_STORE_OP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/err.h"
+#include "proto/base/time.h"
+#include "proto/base/view.h"
+#include "proto/states.h"
+
+/* Immutable counted bytes. Counted by the loop thread only: a batch holds a reference until the
+ * store thread has handed it back, so the store thread only ever reads. */
+struct jq_blob {
+    uint32_t references;
+    uint32_t size;
+    uint8_t data[];
+};
+
+/* Store rows keep no pointer of ours: views below are borrowed, from a blob that the operation's
+ * owner holds, or (loads) from the store until the callback returns. */
+struct jq_job_record {
+    uint64_t id; /* also the sequence: order within a priority */
+    uint32_t queue; /* queue_record.id */
+    enum jq_job_state state;
+    int32_t priority;
+    uint64_t flags;   /* JQ_JOB_..., and the JQ_JOB_STORED_... below */
+    uint32_t attempt; /* grants so far */
+    uint32_t crashes; /* grants that cost a worker its life */
+    uint64_t fence;   /* of the running grant, or the last */
+    uint64_t session; /* of the worker that runs it; 0: none */
+    uint64_t owner;   /* client session that submitted it */
+    jq_ns created_at;
+    jq_ns started_at;
+    struct jq_view handler, title, key, payload;
+    struct jq_view worker; /* name, for people */
+    bool damaged;          /* loads only: its CRC does not fit */
+};
+
+/* Oddities, kept in job_record.flags above bit 32; never on the wire. */
+#define JQ_JOB_STORED_CANCEL (UINT64_C(1) << 32) /* cancel was asked while it ran */
+
+/* How a job ended; beside its row. */
+struct jq_result_record {
+    jq_ns ended_at;
+    int64_t code;
+    uint32_t signal;
+    uint64_t wall_us, user_us, system_us, max_rss_kib;
+    uint64_t stdout_bytes, stderr_bytes;
+    struct jq_view reason, value;
+    struct jq_view stdout_head, stdout_tail, stderr_head, stderr_tail;
+};
+
+struct jq_queue_record {
+    uint32_t id;
+    uint32_t order; /* enum jq_order_kind of order.h */
+    uint64_t maxsize;
+    /* Counters, of the same instant as the batch they are in. */
+    uint64_t blocked, delayed, ready, running;
+    uint64_t succeeded, failed, cancelled;
+    struct jq_view name;
+};
+
+/* The answer to one SUBMIT of a client session, for its resends. */
+struct jq_request_record {
+    uint64_t session;
+    uint64_t number;
+    uint64_t first_id;
+    uint32_t count;
+    jq_ns made_at;
+    struct jq_view each; /* encoded acks, when ids are not first_id..first_id+count-1 */
+};
+
+/* A worker session that may hold jobs; after a restart the broker waits a moment for it. */
+struct jq_worker_record {
+    uint64_t session;
+    struct jq_view name;
+};
+
+enum jq_store_op_kind {
+    JQ_OP_NONE = 0,       /* netted away */
+    JQ_OP_JOB_PUT,        /* job, whole; with result: it has ended already */
+    JQ_OP_JOB_SET,        /* job: id, state, flags, attempt, crashes, fence, session, started_at, worker; and result */
+    JQ_OP_JOB_DELETE,     /* job.id, its result too */
+    JQ_OP_QUEUE_PUT,      /* queue, insert or replace */
+    JQ_OP_QUEUE_DELETE,   /* queue.id */
+    JQ_OP_REQUEST_PUT,    /* request */
+    JQ_OP_REQUEST_DELETE, /* request.session, request.number */
+    JQ_OP_SESSION_DELETE, /* request.session: all its requests. Applied where it stands: PUTs after it stay */
+    JQ_OP_WORKER_PUT,     /* worker */
+    JQ_OP_WORKER_DELETE,  /* worker.session */
+};
+
+struct jq_store_op {
+    enum jq_store_op_kind kind;
+    bool has_result;
+    union {
+        struct jq_job_record job;
+        struct jq_queue_record queue;
+        struct jq_request_record request;
+        struct jq_worker_record worker;
+    } u;
+    struct jq_result_record *result; /* has_result; owned by the op, freed with the batch */
+    struct jq_blob *blobs[2];        /* what the views above point into; held by the op */
+};
+
+/* Counters of the whole store; one row. */
+struct jq_store_meta {
+    uint64_t commit_sequence; /* rises by one with every batch */
+    uint64_t next_id;         /* first job id not given away */
+    uint32_t next_queue;
+    uint64_t incarnation;     /* starts of the broker on this store */
+    uint8_t store_id[16];     /* random, made with the store; opaque */
+};
+
+struct jq_batch {
+    uint64_t number; /* meta.commit_sequence after it */
+    struct jq_store_meta meta;
+    struct jq_store_op *ops;
+    uint32_t count;    /* operations, NONE included */
+    uint32_t live;     /* operations that are not NONE */
+    uint32_t capacity;
+    uint64_t bytes;    /* payloads, results: to bound a batch */
+    jq_ms opened_at;
+};
+
+#endif

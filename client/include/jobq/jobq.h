@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * jobq.h - the client library of jobq, a durable distributed job queue.
+ *
+ * Results are 0 (or a count) or a negative JOBQ_E... number. Output parameters are last and untouched
+ * on error. Timeouts are milliseconds: -1 for ever, 0 do not block, less is JOBQ_EINVAL.
+ *
+ * Threads: a client handle may be used from many threads at once; whoever waits drives the
+ * connection for all. Futures may be used by one thread at a time, any thread. The library starts
+ * no threads, installs no signal handlers, has no globals, and never prints, exits or aborts.
+ * After fork() the child's use of a handle returns JOBQ_EFORKED; only close and free are allowed.
+ *
+ * Reconnects and resends happen inside: a submit is exactly once, whatever breaks in between. */
+#ifndef JOBQ_JOBQ_H
+#define JOBQ_JOBQ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define JOBQ_API __attribute__((visibility("default")))
+
+#define JOBQ_VERSION_MAJOR 0
+#define JOBQ_VERSION_MINOR 1
+#define JOBQ_VERSION_PATCH 0
+
+/* Wire-stable; the same list as proto/errors.def. */
+enum {
+    JOBQ_OK = 0,
+    JOBQ_EEMPTY = -1,
+    JOBQ_EFULL = -2,
+    JOBQ_ECLOSED = -3,
+    JOBQ_ETIMEDOUT = -4,
+    JOBQ_ENOENT = -5,
+    JOBQ_EEXIST = -6,
+    JOBQ_EINVAL = -7,
+    JOBQ_EALREADY = -8,
+    JOBQ_EFENCED = -9,
+    JOBQ_EFAILED = -10,
+    JOBQ_ECANCELLED = -11,
+    JOBQ_EWORKERLOST = -12,
+    JOBQ_EMSGSIZE = -13,
+    JOBQ_ENOSPC = -14,
+    JOBQ_ENOMEM = -15,
+    JOBQ_EFORKED = -16,
+    JOBQ_EAUTH = -17,
+    JOBQ_EVERSION = -18,
+    JOBQ_EUNREACH = -19,
+    JOBQ_EPROTO = -20,
+    JOBQ_EBUSY = -21,
+    JOBQ_EGONE = -22,
+    JOBQ_EEXPIRED = -23,
+    JOBQ_ESKIPPED = -24,
+    JOBQ_ESTATE = -25,
+    JOBQ_EINTR = -26,
+    JOBQ_EIO = -27,
+    JOBQ_ECORRUPT = -28,
+    JOBQ_ENOHELLO = -29,
+    JOBQ_ELOCKED = -30,
+    JOBQ_EUNKNOWN = -31,
+};
+
+struct jobq_client;
+struct jobq_future;
+
+/* States of a job, as jobq_result.state. */
+enum {
+    JOBQ_BLOCKED = 0,
+    JOBQ_DELAYED = 1,
+    JOBQ_READY = 2,
+    JOBQ_RUNNING = 3,
+    JOBQ_SUCCEEDED = 4,
+    JOBQ_FAILED = 5,
+    JOBQ_CANCELLED = 6,
+    JOBQ_EXPIRED = 7,
+    JOBQ_SKIPPED = 8,
+};
+
+struct jobq_options {
+    size_t size;          /* sizeof(struct jobq_options); newer fields count as zero */
+    const char *url;      /* NULL: JOBQ_URL, else the per-user default endpoint */
+    const char *name;     /* shown in listings; NULL: the program's name */
+    int64_t timeout_ms;   /* how long jobq_open waits for the broker's WELCOME: 0 does not wait (requests
+                             sent meanwhile are delivered later), -1 for ever */
+};
+#define JOBQ_OPTIONS_INIT { sizeof(struct jobq_options), NULL, NULL, 0 }
+
+/* jobq_job.flags */
+#define JOBQ_JOB_DISCARD (UINT64_C(1) << 0) /* keep nothing of it once it has succeeded */
+#define JOBQ_JOB_TIE     (UINT64_C(1) << 1) /* cancel it when this client is lost */
+#define JOBQ_JOB_STRICT  (UINT64_C(1) << 16) /* a key that exists is JOBQ_EEXIST */
+
+struct jobq_job {
+    size_t size;           /* sizeof(struct jobq_job) */
+    const char *queue;     /* NULL: "default" */
+    const char *handler;   /* "exec", "noop", ...; NULL: "exec" */
+    const void *payload;   /* the handler's bytes; for exec: jobq_exec_pack */
+    size_t payload_size;
+    const char *title;     /* shown in listings; NULL: the handler's name */
+    const char *key;       /* at most one job ever has this key; NULL: none */
+    int32_t priority;      /* lower runs first */
+    uint64_t flags;
+};
+#define JOBQ_JOB_INIT { sizeof(struct jobq_job), NULL, NULL, NULL, 0, NULL, NULL, 0, 0 }
+
+/* A command as it is to run, byte for byte; there is no shell. */
+struct jobq_exec {
+    size_t size;             /* sizeof(struct jobq_exec) */
+    const char *const *argv; /* NULL-terminated, at least the program */
+    const char *const *env;  /* NULL-terminated "NAME=value": the whole environment; NULL: none */
+    const char *cwd;         /* NULL: the worker's */
+    const void *input;       /* standard input */
+    size_t input_size;
+    int64_t timeout_ms;      /* TERM after this long; 0: never */
+    int64_t kill_after_ms;   /* KILL this long after TERM; 0: the worker's setting */
+    int64_t output_bytes;    /* kept of each stream; 0: the worker's setting */
+    uint64_t flags;          /* JOBQ_EXEC_... */
+};
+#define JOBQ_EXEC_MERGE (UINT64_C(1) << 0) /* stderr goes where stdout goes */
+
+/* How a job ended. Borrowed from its future, until the future is freed. */
+struct jobq_result {
+    uint64_t id;
+    int state;             /* JOBQ_SUCCEEDED ... */
+    int64_t code;          /* exit code of a command, or the handler's */
+    int signal;            /* 0: none */
+    const char *reason;    /* a sentence, or "" */
+    const char *worker;    /* where it ran, or "" */
+    uint64_t attempt;
+    int64_t created_at, started_at, ended_at; /* wall clock, ns since 1970 */
+    uint64_t wall_us, user_us, system_us;
+    uint64_t max_rss_kib;
+    uint64_t stdout_bytes, stderr_bytes; /* written; read them with jobq_log_read */
+    const void *value;
+    size_t value_size;
+};
+
+/* NULL options: JOBQ_URL or the default endpoint. EINVAL: bad URL or options; EUNREACH, ETIMEDOUT,
+ * EVERSION, EAUTH: only when options->timeout_ms is not 0. */
+JOBQ_API int jobq_open(const struct jobq_options *options, struct jobq_client **ret_client);
+/* Says BYE (waiting at most 200 ms for the network to take what is queued), frees, and sets *client to NULL. NULL is
+ * fine. Free futures first. Jobs go on. */
+JOBQ_API void jobq_close(struct jobq_client **client);
+/* Static text, never NULL. */
+JOBQ_API const char *jobq_strerror(int error);
+/* "0.1.0" of the library that is running. */
+JOBQ_API const char *jobq_version(void);
+/* What the last failed call of this thread on this client said, or "". Borrowed until the next call. */
+JOBQ_API const char *jobq_errdetail(struct jobq_client *client);
+
+/* Packs a command as the payload of an "exec" job. Caller frees *ret_payload with jobq_payload_free.
+ * EINVAL: no program; EMSGSIZE: over the bounds (the detail is in the text of JOBQ_EMSGSIZE's limit). */
+JOBQ_API int jobq_exec_pack(const struct jobq_exec *exec, void **ret_payload, size_t *ret_size);
+JOBQ_API void jobq_payload_free(void *payload);
+
+/* Returns when the broker has the job durably. On ETIMEDOUT or EUNREACH nothing is lost or doubled: see
+ * jobq_submit_start. EINVAL, EMSGSIZE (before anything is sent), EEXIST, ENOSPC, ECLOSED, EBUSY. The inputs are copied. */
+JOBQ_API int jobq_submit(struct jobq_client *client, const struct jobq_job *job,
+                         struct jobq_future **ret_future);
+/* The same, not waiting: jobq_future_id is 0 until the broker has it (jobq_flush waits for that). Submits started close together
+ * share frames. */
+JOBQ_API int jobq_submit_start(struct jobq_client *client, const struct jobq_job *job,
+                               struct jobq_future **ret_future);
+/* Starts `count` jobs at once; all or none are accepted in each group of up to 8,192. `ret_futures` has room for `count`, or is NULL: no
+ * futures. */
+JOBQ_API int jobq_submit_many(struct jobq_client *client, const struct jobq_job *jobs, size_t count,
+                              struct jobq_future **ret_futures);
+/* Waits until every submit started so far is durable. Returns the first error among them since the
+ * last flush. */
+JOBQ_API int jobq_flush(struct jobq_client *client, int64_t timeout_ms);
+/* Submit and result in one: the broker promises nothing until the result is there, which saves a
+ * commit. The future is that of a started submit. */
+JOBQ_API int jobq_call(struct jobq_client *client, const struct jobq_job *job,
+                       struct jobq_future **ret_future);
+/* A future for a job that somebody submitted. Unknown ids show when it is waited for: ENOENT. */
+JOBQ_API int jobq_future_attach(struct jobq_client *client, uint64_t id,
+                                struct jobq_future **ret_future);
+
+/* 0: the job has ended, however. ETIMEDOUT; ENOENT: no such job; EUNREACH only when timeout_ms is not -1 and the broker was never reached. */
+JOBQ_API int jobq_future_wait(struct jobq_future *future, int64_t timeout_ms);
+/* 0 until known. */
+JOBQ_API uint64_t jobq_future_id(const struct jobq_future *future);
+/* 0 when --id or `key` found an older job. */
+JOBQ_API int jobq_future_created(const struct jobq_future *future);
+/* 1: ended, 0: not yet. Never blocks. */
+JOBQ_API int jobq_future_done(struct jobq_future *future);
+/* As jobq_future_wait, and hands out the result. The return value tells success from failure: 0
+ * succeeded, EFAILED, ECANCELLED, EWORKERLOST (quarantined), EEXPIRED, ESKIPPED; *ret_result is set in all of
+ * these. */
+JOBQ_API int jobq_future_result(struct jobq_future *future, int64_t timeout_ms,
+                                const struct jobq_result **ret_result);
+/* 0: it will not run, or is being ended; EALREADY: it has ended; ENOENT. `reason` may be NULL. */
+JOBQ_API int jobq_future_cancel(struct jobq_future *future, const char *reason);
+/* Does not cancel. Sets *future to NULL; NULL is fine. */
+JOBQ_API void jobq_future_free(struct jobq_future **future);
+/* Waits until one of the futures has ended: *ret_index. EINVAL for count 0. */
+JOBQ_API int jobq_wait_any(struct jobq_client *client, struct jobq_future *const *futures,
+                           size_t count, int64_t timeout_ms, size_t *ret_index);
+/* Waits until all have ended; *ret_failed counts those that did not succeed. */
+JOBQ_API int jobq_wait_all(struct jobq_client *client, struct jobq_future *const *futures,
+                           size_t count, int64_t timeout_ms, size_t *ret_failed);
+
+/* Round trip to the broker. *ret_us may be NULL. EUNREACH after timeout_ms without an answer. */
+JOBQ_API int jobq_ping(struct jobq_client *client, int64_t timeout_ms, int64_t *ret_us);
+
+/* For a host's own loop: poll the fd for reading and call process when it is readable or after `timeout` ms;
+ * process never blocks. */
+JOBQ_API int jobq_client_fd(struct jobq_client *client);
+JOBQ_API int64_t jobq_client_timeout_ms(struct jobq_client *client);
+JOBQ_API int jobq_client_process(struct jobq_client *client);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
