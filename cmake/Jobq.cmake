@@ -17,12 +17,8 @@ target_compile_definitions(jobq_flags INTERFACE _GNU_SOURCE)
 target_compile_options(jobq_flags INTERFACE
     -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wstrict-prototypes
     -Wmissing-prototypes -Wswitch-enum -Wvla -Wformat=2 -Wcast-qual -Wundef -Wwrite-strings
-    -Wpointer-arith -Wno-gnu-zero-variadic-macro-arguments -fno-common
+    -Wpointer-arith -fno-common
     -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
-if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
-    # gcc has no switch for `##__VA_ARGS__` alone; clang's is above.
-    target_compile_options(jobq_flags INTERFACE -Wno-unknown-warning-option)
-endif()
 if(JOBQ_WERROR)
     target_compile_options(jobq_flags INTERFACE -Werror)
 endif()

@@ -43,13 +43,13 @@ static inline struct jq_records jq_records_of(uint32_t count, const struct jq_bu
 
 /* struct jq_hello, struct jq_job_spec, ...: a member for every field. */
 #define RECORD(name) struct jq_##name {
-#define RECORD_END(name)                                                                           \
-    }                                                                                              \
+#define RECORD_END(name) \
+    }                    \
     ;
 #define MSG(name, TAG, number) struct jq_##name {
-#define MSG_END(name)                                                                              \
-    char end_of_message; /* a message may have no field, a C struct may not */                     \
-    }                                                                                              \
+#define MSG_END(name)                                                          \
+    char end_of_message; /* a message may have no field, a C struct may not */ \
+    }                                                                          \
     ;
 #define U64(name, max) uint64_t name;
 #define I64(name) int64_t name;
@@ -74,8 +74,9 @@ struct jq_msg {
 };
 
 /* EPROTO: not a message of ours, or a field out of its bound; nothing is allocated whatever the
- * bytes say. EVERSION: a version outside [JQ_PROTOCOL_MIN, JQ_PROTOCOL_MAX]; tag, version and correlation are set then, for
- * the answer. Bounds of every record in every list are checked here. */
+ * bytes say. EVERSION: a version outside [JQ_PROTOCOL_MIN, JQ_PROTOCOL_MAX]; tag, version and
+ * correlation are set then, for the answer. Bounds of every record in every list are checked here.
+ */
 JQ_MUST_USE enum jq_err jq_msg_decode(struct jq_view frame, struct jq_msg *ret);
 /* Appends one frame. ENOMEM: the buffer is as before. */
 JQ_MUST_USE enum jq_err jq_msg_encode(const struct jq_msg *msg, struct jq_buf *out);
@@ -84,14 +85,13 @@ const char *jq_msg_name(enum jq_tag tag); /* "submit"; NULL: no such message */
 bool jq_msg_equal(const struct jq_msg *a, const struct jq_msg *b);
 void jq_msg_print(const struct jq_msg *msg, struct jq_buf *out); /* one line, bytes shortened */
 /* A random valid message; its bytes live in `arena`, which must be empty and outlive it. */
-JQ_MUST_USE enum jq_err jq_msg_random(struct jq_rng *rng, struct jq_buf *arena,
-                                      struct jq_msg *ret);
+JQ_MUST_USE enum jq_err jq_msg_random(struct jq_rng *rng, struct jq_buf *arena, struct jq_msg *ret);
 
 /* For every record: jq_held_write(&buf, &held), jq_held_read(&reader, &held) (EPROTO),
  * jq_held_next(&reader, &held) (false at the end of a decoded list). */
-#define RECORD(name)                                                                               \
-    void jq_##name##_write(struct jq_buf *buf, const struct jq_##name *record);                    \
-    JQ_MUST_USE enum jq_err jq_##name##_read(struct jq_reader *r, struct jq_##name *ret);          \
+#define RECORD(name)                                                                      \
+    void jq_##name##_write(struct jq_buf *buf, const struct jq_##name *record);           \
+    JQ_MUST_USE enum jq_err jq_##name##_read(struct jq_reader *r, struct jq_##name *ret); \
     bool jq_##name##_next(struct jq_reader *r, struct jq_##name *ret);
 #include "proto/messages.def"
 

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *jq_alloc(size_t size) __attribute__((malloc));                     /* uninitialised */
+void *jq_alloc(size_t size) __attribute__((malloc));                    /* uninitialised */
 void *jq_alloc_zero(size_t count, size_t size) __attribute__((malloc)); /* overflow: NULL */
 void *jq_realloc(void *memory, size_t size);
 void jq_free(void *memory); /* NULL is fine */

@@ -19,8 +19,8 @@ struct jq_buf {
 };
 
 /* A zeroed struct is an empty buffer. */
-void jq_buf_fini(struct jq_buf *buf);             /* frees; empty and usable again */
-void jq_buf_clear(struct jq_buf *buf);            /* size 0, not broken, memory kept */
+void jq_buf_fini(struct jq_buf *buf);  /* frees; empty and usable again */
+void jq_buf_clear(struct jq_buf *buf); /* size 0, not broken, memory kept */
 JQ_MUST_USE enum jq_err jq_buf_reserve(struct jq_buf *buf, size_t more); /* ENOMEM: unchanged */
 void jq_buf_append(struct jq_buf *buf, const void *data, size_t size);
 /* Room for `size` bytes at the end, counted as written; NULL when broken. */

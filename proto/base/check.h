@@ -9,8 +9,8 @@
 void jq_check_failed(const char *file, int line, const char *expression)
     __attribute__((noreturn, cold));
 
-#define JQ_CHECK(expression)                                                                       \
-    (__builtin_expect(!!(expression), 1) ? (void)0                                                 \
+#define JQ_CHECK(expression)                       \
+    (__builtin_expect(!!(expression), 1) ? (void)0 \
                                          : jq_check_failed(__FILE__, __LINE__, #expression))
 
 #endif

@@ -29,13 +29,13 @@ enum jq_setting_kind {
 enum jq_setting_source { JQ_FROM_DEFAULT, JQ_FROM_FILE, JQ_FROM_ENVIRONMENT, JQ_FROM_FLAG };
 
 struct jq_setting {
-    const char *name;     /* "store.min_free" */
+    const char *name; /* "store.min_free" */
     enum jq_setting_kind kind;
-    size_t offset;        /* of the value in the program's settings struct */
-    const char *value;    /* default, as text */
-    int64_t min, max;     /* INT, SIZE, DURATION; STRING: length */
-    char letter;          /* short flag, or 0 */
-    const char *help;     /* a sentence */
+    size_t offset;     /* of the value in the program's settings struct */
+    const char *value; /* default, as text */
+    int64_t min, max;  /* INT, SIZE, DURATION; STRING: length */
+    char letter;       /* short flag, or 0 */
+    const char *help;  /* a sentence */
 };
 
 struct jq_conf; /* owns strings and remembers where each value came from */

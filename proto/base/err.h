@@ -13,11 +13,11 @@ enum jq_err {
 #define JQ_MUST_USE __attribute__((warn_unused_result))
 
 /* Return early with the error of `expr`, an enum jq_err. */
-#define JQ_TRY(expr)                                                                               \
-    do {                                                                                           \
-        const enum jq_err jq_try_err_ = (expr);                                                    \
-        if (jq_try_err_ != JQ_OK)                                                                  \
-            return jq_try_err_;                                                                    \
+#define JQ_TRY(expr)                            \
+    do {                                        \
+        const enum jq_err jq_try_err_ = (expr); \
+        if (jq_try_err_ != JQ_OK)               \
+            return jq_try_err_;                 \
     } while (0)
 
 /* A sentence for people, attached at the edges only (settings, store open, sockets). */

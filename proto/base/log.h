@@ -4,8 +4,8 @@
  *
  *     jq_log(JQ_INFO, "lease.expired", "job=%" PRIu64 " worker=%s", id, name);
  *
- * Format by target: under systemd's journal a "<N>" prefix and no time; on a terminal for people; else
- * `time=... level=... event=... ...` with RFC 3339 UTC time. Control characters in values are
+ * Format by target: under systemd's journal a "<N>" prefix and no time; on a terminal for people;
+ * else `time=... level=... event=... ...` with RFC 3339 UTC time. Control characters in values are
  * escaped. Event names are literals, stable, and listed in deploy/OPERATIONS.md. ERROR: a person
  * must act. Payloads and secrets are never logged; nothing logs per job above DEBUG. Any thread: a
  * line is one write(2). */

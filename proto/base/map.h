@@ -26,8 +26,8 @@ void jq_map_fini(struct jq_map *map); /* values are the caller's */
 JQ_MUST_USE enum jq_err jq_map_reserve(struct jq_map *map, size_t more);
 /* Key must be absent. ENOMEM: nothing has changed. Cannot fail after a reserve. */
 JQ_MUST_USE enum jq_err jq_map_put(struct jq_map *map, uint64_t key, void *value);
-void *jq_map_find(const struct jq_map *map, uint64_t key);   /* borrow, or NULL */
-void *jq_map_remove(struct jq_map *map, uint64_t key);       /* what it held, or NULL */
+void *jq_map_find(const struct jq_map *map, uint64_t key); /* borrow, or NULL */
+void *jq_map_remove(struct jq_map *map, uint64_t key);     /* what it held, or NULL */
 /* *cursor starts at 0; NULL at the end. Do not put or remove meanwhile. */
 void *jq_map_next(const struct jq_map *map, size_t *cursor);
 
