@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * executor.h - where jobs run. What runs is the handler's business.
+ *
+ * The contract, kept by every executor (tests/contract/executor_contract.c): each submitted run comes
+ * back exactly once, through `collect` or `recall`; through collect with an outcome, or `returned`
+ * when it could not be run for want of resources. All calls are the loop thread's; none blocks but
+ * `close`. `fd` becomes readable when collect has something. */
+#ifndef JQ_WORKER_EXECUTOR_H
+#define JQ_WORKER_EXECUTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/err.h"
+#include "proto/base/time.h"
+#include "worker/fetch.h"
+#include "worker/run.h"
+
+/* The answer to a read_output. `found` false: the run has ended meanwhile, its outcome comes or came
+ * with collect. */
+struct jq_output_answer {
+    struct jq_output_answer *next;
+    struct jq_log_request request;
+    bool found;
+    bool end;
+    uint64_t offset;
+    uint64_t total;
+    struct jq_view bytes; /* behind the struct */
+};
+
+struct jq_collected {
+    struct jq_run_list runs;
+    struct jq_output_answer *answers; /* in order; the taker frees each with jq_free */
+    bool died; /* the executor can run nothing any more; told once */
+};
+
+struct jq_executor;
+
+struct jq_executor_ops {
+    const char *name;
+    /* Takes all runs, in order. ENOMEM: none is taken. */
+    enum jq_err (*submit)(struct jq_executor *executor, struct jq_run_list *runs);
+    /* Advice: the run comes back, soon. A run that is not here any more is fine. */
+    void (*cancel)(struct jq_executor *executor, struct jq_run *run, jq_ms grace_ms);
+    /* All that has not started. */
+    struct jq_run_list (*recall)(struct jq_executor *executor);
+    /* Answered by collect; dropped without memory. NULL: its jobs have no output streams. */
+    void (*read_output)(struct jq_executor *executor, struct jq_run *run,
+                        const struct jq_log_request *request);
+    int (*fd)(const struct jq_executor *executor);
+    bool (*wants_write)(const struct jq_executor *executor); /* wait for writable as well */
+    void (*collect)(struct jq_executor *executor, struct jq_collected *ret);
+    /* Ends what still runs and frees it. */
+    void (*close)(struct jq_executor **executor);
+};
+
+/* Every executor's first member. */
+struct jq_executor {
+    const struct jq_executor_ops *ops;
+};
+
+/* Handlers on `threads` OS threads. NULL: no memory or no threads. */
+struct jq_executor *jq_executor_thread_open(uint32_t threads);
+
+/* Commands, through a spawner (spawner.h); takes its socket `fd`. `url` is told to the jobs. NULL: out
+ * of memory. */
+struct jq_executor *jq_executor_exec_open(int fd, uint32_t slots, const char *url);
+
+#endif
