@@ -161,15 +161,6 @@ enum jq_err jq_endpoints_parse(const char *url, bool insecure, struct jq_endpoin
     return JQ_OK;
 }
 
-void jq_endpoint_default(const char *runtime_dir, unsigned uid, char ret_url[JQ_ENDPOINT_TEXT_MAX])
-{
-    if (runtime_dir && *runtime_dir == '/' &&
-        strlen(runtime_dir) + strlen("/jobq/jobqd.sock") <= JQ_IPC_PATH_MAX)
-        snprintf(ret_url, JQ_ENDPOINT_TEXT_MAX, "ipc://%s/jobq/jobqd.sock", runtime_dir);
-    else
-        snprintf(ret_url, JQ_ENDPOINT_TEXT_MAX, "ipc:///tmp/jobq-%u/jobqd.sock", uid);
-}
-
 /* ---- the lock ---- */
 
 static enum jq_err fail(struct jq_detail *detail, enum jq_err err, const char *path)
@@ -191,8 +182,7 @@ static long read_holder(int fd)
 }
 
 /* A holder writes its pid right after it has the lock, so an empty file is a matter of moments. */
-static enum jq_err tell_holder(int fd, const struct jq_endpoint *endpoint,
-                               struct jq_detail *detail)
+static enum jq_err tell_holder(int fd, const struct jq_endpoint *endpoint, struct jq_detail *detail)
 {
     const struct timespec pause = { .tv_nsec = 1000000 };
     long pid = read_holder(fd);
@@ -226,8 +216,8 @@ static enum jq_err take_lock(int dir_fd, const char *name, const struct jq_endpo
     enum jq_err err = JQ_OK;
 
     snprintf(lock_name, sizeof(lock_name), "%s.lock", name);
-    const int fd = openat(dir_fd, lock_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK,
-                          0600);
+    const int fd =
+        openat(dir_fd, lock_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
     if (fd < 0)
         return fail(detail, errno == ELOOP ? JQ_EAUTH : JQ_EIO, lock_name);
     if (fstat(fd, &status) != 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * endpoint.h - where jobqd listens: reading the url setting, and making an ipc:// path safe to bind.
+ * endpoint.h - where jobqd listens: reading the url setting, and making an ipc:// path safe to
+ * bind.
  *
  * libzmq's bind unlinks the path, whatever it is, so the path is looked at first and a lock is held
  * on "<path>.lock" for life: a second broker is refused and nobody's file is deleted. Loop thread,
@@ -34,17 +35,13 @@ struct jq_endpoints {
 
 /* EINVAL with detail: names the endpoint and what is wrong with it. `insecure` allows tcp on
  * addresses that other machines reach. */
-JQ_MUST_USE enum jq_err jq_endpoints_parse(const char *url, bool insecure,
-                                           struct jq_endpoints *ret, struct jq_detail *ret_detail);
+JQ_MUST_USE enum jq_err jq_endpoints_parse(const char *url, bool insecure, struct jq_endpoints *ret,
+                                           struct jq_detail *ret_detail);
 
 static inline const char *jq_endpoint_path(const struct jq_endpoint *endpoint)
 {
     return endpoint->text + sizeof("ipc://") - 1;
 }
-
-/* The per-user default, as clients compute it too: ipc://$XDG_RUNTIME_DIR/jobq/jobqd.sock, else
- * ipc:///tmp/jobq-<uid>/jobqd.sock. `runtime_dir`: the variable's value or NULL. */
-void jq_endpoint_default(const char *runtime_dir, unsigned uid, char ret_url[JQ_ENDPOINT_TEXT_MAX]);
 
 /* Held on an ipc path. A zeroed struct holds nothing but fd 0: start from JQ_ENDPOINT_LOCK_NONE. */
 struct jq_endpoint_lock {
@@ -59,8 +56,8 @@ struct jq_endpoint_lock {
 JQ_MUST_USE enum jq_err jq_endpoint_claim(const struct jq_endpoint *endpoint,
                                           struct jq_endpoint_lock *ret_lock,
                                           struct jq_detail *ret_detail);
-/* Removes a socket that is left over, and gives up the lock. The lock file stays: to remove it would let
- * two brokers hold locks on two files of one name. */
+/* Removes a socket that is left over, and gives up the lock. The lock file stays: to remove it
+ * would let two brokers hold locks on two files of one name. */
 void jq_endpoint_release(const struct jq_endpoint *endpoint, struct jq_endpoint_lock *lock);
 
 #endif

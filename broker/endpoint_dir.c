@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * endpoint_dir.c - see endpoint_dir.h. The checks are on the opened directory, never on its name. */
+ * endpoint_dir.c - see endpoint_dir.h. The checks are on the opened directory, never on its name.
+ */
 #include "broker/endpoint_dir.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 
 #include "broker/endpoint.h"
 
-/* The names that jq_endpoint_default makes: in a place where anybody may make names (/tmp), only the
+/* The names that jq_default_url makes: in a place where anybody may make names (/tmp), only the
  * checks below tell our directory from a trap. */
 static bool is_own_directory(const char *directory)
 {
@@ -25,8 +26,7 @@ static bool is_own_directory(const char *directory)
     return strcmp(name, "jobq") == 0 || strcmp(name, own) == 0;
 }
 
-static enum jq_err check(const struct stat *status, const char *directory,
-                         struct jq_detail *detail)
+static enum jq_err check(const struct stat *status, const char *directory, struct jq_detail *detail)
 {
     const unsigned mode = (unsigned)status->st_mode & 07777;
 

@@ -4,8 +4,9 @@
  *
  * libzmq aborts when an ipc accept finds no descriptor, spins when a tcp accept does, and keeps a
  * multipart message of any length in memory until its last part. It calls accept4() and recv()
- * through the dynamic symbol table, so guard.c defines both, for this process alone: a connection past
- * the cap is closed at once, and one that sends too much without ending a message reads an error.
+ * through the dynamic symbol table, so guard.c defines both, for this process alone: a connection
+ * past the cap is closed at once, and one that sends too much without ending a message reads an
+ * error.
  *
  * State is global, as those two functions have no argument to carry it. accept4 and recv run on
  * libzmq's thread; the rest on the loop thread. */

@@ -28,8 +28,8 @@ static void append(struct jq_buf *line, const char *name, uint64_t value)
 
     if (value == 0)
         return;
-    const int size = snprintf(text, sizeof(text), "%s%s=%" PRIu64, line->size ? " " : "", name,
-                              value);
+    const int size =
+        snprintf(text, sizeof(text), "%s%s=%" PRIu64, line->size ? " " : "", name, value);
     if (size > 0)
         jq_buf_append(line, text, (size_t)size);
 }

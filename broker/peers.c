@@ -29,12 +29,12 @@ struct link {
 };
 
 struct peer {
-    struct link heard;   /* on strangers while not greeted, else on greeted; oldest heard first */
-    struct link stall;   /* on stalled while first is set; on gone when gone */
+    struct link heard; /* on strangers while not greeted, else on greeted; oldest heard first */
+    struct link stall; /* on stalled while first is set; on gone when gone */
     uint64_t number;
-    uint64_t route;      /* 0 once gone */
+    uint64_t route; /* 0 once gone */
     jq_ms heard_at;
-    jq_ms refusals_at;   /* start of the second that is counted */
+    jq_ms refusals_at; /* start of the second that is counted */
     unsigned refusals;
     bool is_greeted;
     struct waiting *first, **last;
@@ -319,6 +319,14 @@ void jq_peers_send(struct jq_peers *peers, uint64_t number, uint8_t *data, size_
         lose(peers, peer, &peers->metrics->peers_unreachable);
         break;
     }
+}
+
+void jq_peers_drop(struct jq_peers *peers, uint64_t number)
+{
+    struct peer *peer = jq_map_find(&peers->by_number, number);
+
+    if (peer && peer->route)
+        lose(peers, peer, &peers->metrics->peers_shed);
 }
 
 void jq_peers_close(struct jq_peers *peers, uint64_t number)

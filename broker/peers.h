@@ -4,9 +4,9 @@
  * what waits to be sent to each.
  *
  * Everything is bounded: the table, the bytes kept for one peer, the refusals answered to one peer.
- * A peer that is over a bound loses; nobody else does. ZeroMQ never tells when a connection ends, so a
- * peer leaves the table when the core forgets it (close), when sending to it fails (then it is *gone*,
- * and the core must hear so), or, if it never said HELLO, after a silence.
+ * A peer that is over a bound loses; nobody else does. ZeroMQ never tells when a connection ends,
+ * so a peer leaves the table when the core forgets it (close), when sending to it fails (then it is
+ * *gone*, and the core must hear so), or, if it never said HELLO, after a silence.
  *
  * Knows no zmq.h and no socket: frames leave through the `send` function, so that tests can be one.
  * Loop thread only. */
@@ -51,6 +51,8 @@ bool jq_peers_may_refuse(struct jq_peers *peers, uint64_t peer, jq_ms now);
 /* Takes `data` (jq_alloc) in every case. A peer that cannot be written to becomes gone; one that is
  * not known loses the frame. */
 void jq_peers_send(struct jq_peers *peers, uint64_t peer, uint8_t *data, size_t size, jq_ms now);
+/* The peer becomes gone: we could not do what it said. */
+void jq_peers_drop(struct jq_peers *peers, uint64_t peer);
 /* The core has forgotten this peer: what still waits for it is dropped. */
 void jq_peers_close(struct jq_peers *peers, uint64_t peer);
 

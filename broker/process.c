@@ -3,7 +3,9 @@
  * process.c - see process.h. */
 #include "broker/process.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/epoll.h>
@@ -58,6 +60,13 @@ enum jq_err jq_wakeup_open(struct jq_wakeup *ret_wakeup)
     }
     *ret_wakeup = wakeup;
     return JQ_OK;
+}
+
+enum jq_err jq_wakeup_wait(const struct jq_wakeup *wakeup, int timeout)
+{
+    struct pollfd wait = { .fd = wakeup->fd, .events = POLLIN };
+
+    return poll(&wait, 1, timeout) >= 0 || errno == EINTR ? JQ_OK : JQ_EIO;
 }
 
 int jq_wakeup_signal(struct jq_wakeup *wakeup)

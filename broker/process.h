@@ -22,6 +22,8 @@ struct jq_wakeup {
 /* Blocks TERM, INT, HUP, USR1 and CHLD and makes them readable. IO. */
 JQ_MUST_USE enum jq_err jq_wakeup_open(struct jq_wakeup *ret_wakeup);
 JQ_MUST_USE enum jq_err jq_wakeup_add(struct jq_wakeup *wakeup, int fd);
+/* Until it is readable, or `timeout` ms (-1: for ever). IO. */
+JQ_MUST_USE enum jq_err jq_wakeup_wait(const struct jq_wakeup *wakeup, int timeout);
 int jq_wakeup_signal(struct jq_wakeup *wakeup); /* the next signal, or 0 */
 void jq_wakeup_close(struct jq_wakeup *wakeup);
 

@@ -12,11 +12,20 @@
 
 #include "broker/endpoint.h"
 #include "proto/base/alloc.h"
+#include "proto/endpoint.h"
 
 static const struct jq_setting rows[] = {
-#define SETTING(field, name, kind, value, min, max, letter, help)                                  \
-    { name, JQ_SETTING_##kind, offsetof(struct jq_broker_settings, field), value, min, max,        \
-      letter, help },
+#define SETTING(field, name, kind, value, min, max, letter, help) \
+    {                                                             \
+        name,                                                     \
+        JQ_SETTING_##kind,                                        \
+        offsetof(struct jq_broker_settings, field),               \
+        value,                                                    \
+        min,                                                      \
+        max,                                                      \
+        letter,                                                   \
+        help                                                      \
+    },
 #include "broker/config.def"
 };
 
@@ -27,7 +36,7 @@ struct jq_broker_config {
     struct jq_conf *conf;
     enum jq_log_level log_level;
     struct jq_setting table[ROWS]; /* rows, with the per-user defaults filled in */
-    char url[JQ_ENDPOINT_TEXT_MAX];
+    char url[JQ_URL_MAX];
     char store[PATH_TEXT_MAX];
     char file[PATH_TEXT_MAX];
 };
@@ -200,9 +209,9 @@ static bool user_path(char *const *environment, const char *variable, const char
 static void fill_defaults(struct jq_broker_config *config, char *const *environment)
 {
     memcpy(config->table, rows, sizeof(rows));
-    jq_endpoint_default(directory_of(environment, "XDG_RUNTIME_DIR"), (unsigned)geteuid(),
-                        config->url);
-    /* Without a home the default stays empty, and loading asks for --store. */
+    /* A default that cannot be made stays empty, and loading asks for the flag. */
+    if (jq_default_url(config->url) != JQ_OK)
+        config->url[0] = '\0';
     if (!user_path(environment, "XDG_STATE_HOME", "/.local/state", "/jobq/jobq.db", config->store))
         config->store[0] = '\0';
     for (size_t i = 0; i < ROWS; i++) {
@@ -262,6 +271,11 @@ static enum jq_err check_together(struct jq_broker_config *config, struct jq_det
     }
     if (!s->store || !*s->store) {
         jq_detail_set(detail, "store: there is no home directory, so name a file with --store");
+        return JQ_EINVAL;
+    }
+    if (!*s->url) {
+        jq_detail_set(detail, "url: there is none, and XDG_RUNTIME_DIR is too long a path for a "
+                              "socket in it: name an endpoint with --url");
         return JQ_EINVAL;
     }
     if (jq_log_level_parse(s->log_level, &config->log_level) != JQ_OK) {
@@ -360,7 +374,7 @@ enum jq_err jq_broker_help(FILE *out)
           "      --check-config   check the settings and exit: 0 fine, 78 not\n"
           "      --config FILE    settings file; default $XDG_CONFIG_HOME/jobq/jobqd.conf,\n"
           "                       else /etc/jobq/jobqd.conf, if there is one\n"
-          "      --ready-fd N     write \"READY url\" to this descriptor once serving\n"
+          "      --ready-fd N     write \"READY=1 url pid\" to this once serving\n"
           "      --supervise      run the broker as a child and start it again when it dies\n"
           "\n"
           "Settings, as flags, as JOBQ_NAME in the environment, or in the file:\n"

@@ -44,12 +44,12 @@ enum jq_action {
 
 struct jq_command_line {
     enum jq_action action;
-    const char *config;  /* --config FILE, or NULL: the default places; points into argv */
-    int ready_fd;        /* --ready-fd N; -1: none */
-    bool supervise;      /* --supervise */
-    bool verbose;        /* --verbose, with --version */
-    int flag_count;      /* what is left for the settings, flags[0] being the program's name */
-    char **flags;        /* owned; its strings are argv's */
+    const char *config; /* --config FILE, or NULL: the default places; points into argv */
+    int ready_fd;       /* --ready-fd N; -1: none */
+    bool supervise;     /* --supervise */
+    bool verbose;       /* --verbose, with --version */
+    int flag_count;     /* what is left for the settings, flags[0] being the program's name */
+    char **flags;       /* owned; its strings are argv's */
 };
 
 /* Splits argv into what is ours here and settings' flags, which are not looked into.
@@ -65,8 +65,8 @@ struct jq_broker_config; /* owns the strings of its settings */
  * 64) from a bad setting (78). */
 JQ_MUST_USE enum jq_err jq_broker_config_load(const struct jq_command_line *line,
                                               char *const *environment,
-                                              struct jq_broker_config **ret_config,
-                                              bool *ret_usage, struct jq_detail *ret_detail);
+                                              struct jq_broker_config **ret_config, bool *ret_usage,
+                                              struct jq_detail *ret_detail);
 void jq_broker_config_free(struct jq_broker_config **config);
 const struct jq_broker_settings *jq_broker_config_get(const struct jq_broker_config *config);
 enum jq_log_level jq_broker_config_log_level(const struct jq_broker_config *config);

@@ -89,8 +89,9 @@ void jq_supervise_free(struct jq_supervise **supervise)
     *supervise = NULL;
 }
 
-/* The worker hands its limits on to jobs, and programs that use select() break when a descriptor may
- * be large: it gets the limit that we found. Lowering ours for a moment only makes accept shed. */
+/* The worker hands its limits on to jobs, and programs that use select() break when a descriptor
+ * may be large: it gets the limit that we found. Lowering ours for a moment only makes accept shed.
+ */
 static rlim_t swap_fd_limit(rlim_t soft)
 {
     struct rlimit limit;

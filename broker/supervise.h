@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * supervise.h - the jobq-worker that jobqd --local keeps running. Its end is noticed by SIGCHLD; it is
- * started again, later each time while it keeps dying. It leads a process group of its own, so a
+ * supervise.h - the jobq-worker that jobqd --local keeps running. Its end is noticed by SIGCHLD; it
+ * is started again, later each time while it keeps dying. It leads a process group of its own, so a
  * terminal's Ctrl-C reaches it through jobqd alone. Loop thread only. */
 #ifndef JQ_BROKER_SUPERVISE_H
 #define JQ_BROKER_SUPERVISE_H

@@ -18,19 +18,19 @@
 #include "proto/limits.h"
 
 enum {
-    MESSAGES_MAX = 256,       /* kept by libzmq for one peer, in each direction */
-    MESSAGES_IN_MAX = 64,     /* a frame may be large and the loop reads all the time */
-    COPY_MAX = 1024,          /* smaller frames are copied: cheaper than being counted */
-    COUNTED_MIN = 64 << 10,   /* frames below this are bounded by MESSAGES_MAX alone */
-    ROUTE_BYTES_MAX = 7,      /* of a routing id; the eighth byte of a route is its length */
+    MESSAGES_MAX = 256,     /* kept by libzmq for one peer, in each direction */
+    MESSAGES_IN_MAX = 64,   /* a frame may be large and the loop reads all the time */
+    COPY_MAX = 1024,        /* smaller frames are copied: cheaper than being counted */
+    COUNTED_MIN = 64 << 10, /* frames below this are bounded by MESSAGES_MAX alone */
+    ROUTE_BYTES_MAX = 7,    /* of a routing id; the eighth byte of a route is its length */
 };
 
 struct jq_transport {
     void *context;
     void *socket;
     struct jq_metrics *metrics;
-    zmq_msg_t frame;   /* the last one received; always initialised */
-    bool in_parts;     /* parts of a refused message are still to come */
+    zmq_msg_t frame; /* the last one received; always initialised */
+    bool in_parts;   /* parts of a refused message are still to come */
 };
 
 struct jq_in_flight {
@@ -62,15 +62,15 @@ static bool set_options(void *socket)
     const int64_t frame_max = JQ_FRAME_MAX;
 
     return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof(frame_max)) == 0 &&
-           set_int(socket, ZMQ_ROUTER_MANDATORY, 1) && /* with DONTWAIT only, or one peer stops all */
+           set_int(socket, ZMQ_ROUTER_MANDATORY,
+                   1) && /* with DONTWAIT only, or one peer stops all */
            set_int(socket, ZMQ_ROUTER_HANDOVER, 0) &&  /* or a newcomer could take a peer's route */
            set_int(socket, ZMQ_HANDSHAKE_IVL, 2000) && /* half-open connections go away */
            set_int(socket, ZMQ_HEARTBEAT_IVL, 2000) && /* dead links are noticed */
            set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 6000) &&
-           set_int(socket, ZMQ_HEARTBEAT_TTL, 8000) &&
-           set_int(socket, ZMQ_SNDHWM, MESSAGES_MAX) &&
-           set_int(socket, ZMQ_RCVHWM, MESSAGES_IN_MAX) &&
-           set_int(socket, ZMQ_BACKLOG, 1024) && set_int(socket, ZMQ_LINGER, 0);
+           set_int(socket, ZMQ_HEARTBEAT_TTL, 8000) && set_int(socket, ZMQ_SNDHWM, MESSAGES_MAX) &&
+           set_int(socket, ZMQ_RCVHWM, MESSAGES_IN_MAX) && set_int(socket, ZMQ_BACKLOG, 1024) &&
+           set_int(socket, ZMQ_LINGER, 0);
 }
 
 static enum jq_err fail(struct jq_detail *detail, const char *what)
@@ -170,8 +170,8 @@ enum jq_err jq_transport_poll(struct jq_transport *transport, int fd, jq_ms time
     return JQ_OK;
 }
 
-/* Routing ids are five bytes when libzmq makes them, and ours to pack up to seven; a peer that sets a
- * longer one of its own has no place here. 0: refused. */
+/* Routing ids are five bytes when libzmq makes them, and ours to pack up to seven; a peer that sets
+ * a longer one of its own has no place here. 0: refused. */
 static uint64_t route_of(zmq_msg_t *id)
 {
     const size_t size = zmq_msg_size(id);

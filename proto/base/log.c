@@ -43,8 +43,8 @@ void jq_log_open(const char *program, enum jq_log_level max)
     jq_log_set_level(max);
     if (stderr_is_journal())
         atomic_store(&format, FORMAT_JOURNAL);
-    else if (isatty(STDERR_FILENO))
-        atomic_store(&format, FORMAT_TERMINAL);
+    else
+        atomic_store(&format, isatty(STDERR_FILENO) ? FORMAT_TERMINAL : FORMAT_LOGFMT);
 }
 
 void jq_log_set_level(enum jq_log_level max)

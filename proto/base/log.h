@@ -18,7 +18,7 @@
 
 enum jq_log_level { JQ_ERROR = 0, JQ_WARN = 1, JQ_INFO = 2, JQ_DEBUG = 3 };
 
-void jq_log_open(const char *program, enum jq_log_level max); /* once, at the start */
+void jq_log_open(const char *program, enum jq_log_level max); /* again when stderr has changed */
 void jq_log_set_level(enum jq_log_level max);
 bool jq_log_enabled(enum jq_log_level level);
 void jq_log(enum jq_log_level level, const char *event, const char *format, ...)

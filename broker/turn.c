@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * turn.c - see turn.h: completions, effects and the batch. Frames are turn_frames.c's. */
+#include "broker/turn.h"
+
+#include <inttypes.h>
+
+#include "proto/base/alloc.h"
+#include "proto/base/log.h"
+
+enum {
+    GONE_PER_TURN = 1024,
+};
+
+static void free_read(struct jq_read *read)
+{
+    jq_free(read->ids);
+    jq_free(read->key);
+}
+
+void jq_turn_fini(struct jq_turn *turn)
+{
+    if (turn->batch)
+        jq_core_give_batch(turn->core, turn->batch);
+    if (turn->has_done) {
+        if (turn->done.batch)
+            jq_core_give_batch(turn->core, turn->done.batch);
+        jq_store_done_fini(&turn->done);
+    }
+    for (size_t i = 0; i < turn->read_count; i++)
+        free_read(&turn->reads[i]);
+    jq_free(turn->reads);
+    turn->batch = NULL;
+    turn->has_done = false;
+    turn->reads = NULL;
+    turn->read_count = 0;
+    turn->read_capacity = 0;
+}
+
+/* ---- completions ---- */
+
+static enum jq_err complete_commit(struct jq_turn *turn)
+{
+    struct jq_store_done *done = &turn->done;
+    const uint64_t number = done->batch->number;
+
+    if (done->err != JQ_OK) {
+        jq_log(JQ_ERROR, "store.failed", "batch=%" PRIu64 " error=%s text=\"%s\"", number,
+               jq_err_name(done->err), done->detail.text);
+        return JQ_EUNKNOWN;
+    }
+    JQ_TRY(jq_core_durable(turn->core, turn->now, number, done->space_low));
+    turn->metrics->commits++;
+    turn->metrics->operations += done->batch->live;
+    turn->durable = number;
+    jq_core_give_batch(turn->core, done->batch);
+    done->batch = NULL;
+    return JQ_OK;
+}
+
+static enum jq_err complete_read(struct jq_turn *turn)
+{
+    struct jq_store_done *done = &turn->done;
+
+    JQ_TRY(jq_core_loaded(turn->core, turn->now, done->token, done->err, done->jobs, done->count,
+                          done->more));
+    turn->metrics->reads++;
+    if (done->err != JQ_OK)
+        jq_log(JQ_WARN, "store.noread", "error=%s text=\"%s\"", jq_err_name(done->err),
+               done->detail.text);
+    return JQ_OK;
+}
+
+enum jq_err jq_turn_complete(struct jq_turn *turn)
+{
+    while (turn->has_done || jq_store_take_done(turn->store, &turn->done)) {
+        turn->has_done = true;
+        const enum jq_err err =
+            turn->done.kind == JQ_STORE_COMMITTED ? complete_commit(turn) : complete_read(turn);
+        if (err == JQ_ENOMEM) {
+            turn->starved = true;
+            return JQ_OK;
+        }
+        if (err != JQ_OK)
+            return err;
+        turn->has_done = false;
+        jq_store_done_fini(&turn->done);
+    }
+    return JQ_OK;
+}
+
+/* ---- the batch, and the reads behind it ---- */
+
+static void hand_reads(struct jq_turn *turn)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < turn->read_count; i++) {
+        struct jq_read *read = &turn->reads[i];
+        bool sent = false;
+        /* The store runs it after every commit that it has been given. */
+        if (read->after <= turn->handed) {
+            sent = jq_store_read(turn->store, read) == JQ_OK;
+            turn->starved |= !sent;
+        }
+        if (sent)
+            free_read(read);
+        else
+            turn->reads[kept++] = *read;
+    }
+    turn->read_count = kept;
+}
+
+void jq_turn_batch(struct jq_turn *turn, bool all)
+{
+    if (!turn->batch && jq_store_idle(turn->store) &&
+        (all || jq_core_wants_commit(turn->core, turn->now)))
+        turn->batch = jq_core_take_batch(turn->core, turn->now);
+    if (turn->batch) {
+        const uint64_t number = turn->batch->number;
+        if (jq_store_commit(turn->store, turn->batch) == JQ_OK) {
+            turn->batch = NULL;
+            turn->handed = number;
+        } else {
+            turn->starved = true;
+        }
+    }
+    if (turn->read_count > 0)
+        hand_reads(turn);
+}
+
+bool jq_turn_is_behind(const struct jq_turn *turn)
+{
+    return turn->batch || (jq_core_full(turn->core) && !jq_store_idle(turn->store));
+}
+
+bool jq_turn_is_settled(const struct jq_turn *turn)
+{
+    return !turn->starved && !turn->batch && !turn->has_done && turn->durable == turn->handed;
+}
+
+/* ---- effects ---- */
+
+/* Room for one more, before an effect is taken: it could not be given back. */
+static bool reserve_read(struct jq_turn *turn)
+{
+    if (turn->read_count < turn->read_capacity)
+        return true;
+    const size_t capacity = turn->read_capacity ? turn->read_capacity * 2 : 16;
+    struct jq_read *reads = jq_realloc(turn->reads, capacity * sizeof(*reads));
+    if (!reads)
+        return false;
+    turn->reads = reads;
+    turn->read_capacity = capacity;
+    return true;
+}
+
+static void carry_out(struct jq_turn *turn, struct jq_effect *effect)
+{
+    switch (effect->kind) {
+    case JQ_EFFECT_SEND:
+        jq_peers_send(turn->peers, effect->peer, effect->u.frame.data, effect->u.frame.size,
+                      turn->now.mono);
+        effect->u.frame.data = NULL;
+        break;
+    case JQ_EFFECT_READ:
+        turn->reads[turn->read_count++] = effect->u.read;
+        effect->u.read.ids = NULL;
+        effect->u.read.key = NULL;
+        break;
+    case JQ_EFFECT_CLOSE:
+        jq_peers_close(turn->peers, effect->peer);
+        break;
+    case JQ_EFFECT_TRACE:
+        jq_log((enum jq_log_level)effect->u.trace.level, effect->u.trace.event, "%s",
+               effect->u.trace.text);
+        break;
+    }
+    jq_effect_fini(effect);
+}
+
+static void take_effects(struct jq_turn *turn)
+{
+    struct jq_effect effect;
+
+    for (;;) {
+        if (!reserve_read(turn)) {
+            turn->starved = true;
+            break;
+        }
+        if (!jq_core_take_effect(turn->core, turn->now, &effect))
+            break;
+        carry_out(turn, &effect);
+    }
+    if (turn->read_count > 0)
+        hand_reads(turn);
+}
+
+void jq_turn_effects(struct jq_turn *turn)
+{
+    uint64_t peer;
+
+    take_effects(turn);
+    /* Sending shows who is gone, and telling the core so has effects again. */
+    for (int i = 0; i < GONE_PER_TURN && (peer = jq_peers_gone(turn->peers)) != 0; i++) {
+        if (jq_core_gone(turn->core, turn->now, peer) != JQ_OK) {
+            turn->starved = true;
+            return;
+        }
+        jq_peers_told(turn->peers, peer);
+        take_effects(turn);
+    }
+}
+
+void jq_turn_tick(struct jq_turn *turn)
+{
+    jq_peers_tick(turn->peers, turn->now.mono);
+    if (turn->now.mono >= jq_core_next_at(turn->core) &&
+        jq_core_tick(turn->core, turn->now) != JQ_OK)
+        turn->starved = true;
+}

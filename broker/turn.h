@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * turn.h - what one turn of the broker does between core, store and peers: frames in, completions
+ * in, effects out, the batch handed over. When a turn happens is loop.h's matter.
+ *
+ * Out of memory loses nothing: what the core or the store could not take is kept and offered again
+ * in a later turn (`starved`). Loop thread only. */
+#ifndef JQ_BROKER_TURN_H
+#define JQ_BROKER_TURN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/core/core.h"
+#include "broker/metrics.h"
+#include "broker/peers.h"
+#include "broker/store/store.h"
+#include "broker/transport.h"
+#include "proto/base/err.h"
+
+struct jq_turn {
+    /* Borrowed. */
+    struct jq_core *core;
+    struct jq_store *store;
+    struct jq_transport *transport;
+    struct jq_peers *peers;
+    struct jq_metrics *metrics;
+
+    struct jq_now now; /* of this turn */
+    bool starved;      /* something waits for memory: turn again soon */
+
+    uint64_t handed;        /* number of the last batch that the store was given */
+    uint64_t durable;       /* and of the last that it has made durable */
+    struct jq_batch *batch; /* taken from the core, not yet by the store; NULL: none */
+
+    bool has_done; /* `done` has not been taken by the core yet */
+    struct jq_store_done done;
+
+    struct jq_read *reads; /* owned: wait for their batch, or for memory */
+    size_t read_count, read_capacity;
+};
+
+void jq_turn_fini(struct jq_turn *turn); /* what it owns; nothing borrowed */
+
+/* All completions of the store go to the core. UNKNOWN: a commit failed; the error is logged, and
+ * nothing may be sent any more. */
+JQ_MUST_USE enum jq_err jq_turn_complete(struct jq_turn *turn);
+/* Reads, decodes and applies a bounded number of frames. True: there may be more. */
+bool jq_turn_frames(struct jq_turn *turn);
+/* What is due in core and peers, and the loss of peers. */
+void jq_turn_tick(struct jq_turn *turn);
+/* All effects of the core are carried out. */
+void jq_turn_effects(struct jq_turn *turn);
+/* Hands the open batch over when the store is idle and somebody waits for it, or `all`. */
+void jq_turn_batch(struct jq_turn *turn, bool all);
+
+/* The open batch is as large as it may get and the store is busy: read no more for now. */
+bool jq_turn_is_behind(const struct jq_turn *turn);
+/* Nothing is open, under way or unfinished. Only after jq_turn_batch(turn, true). */
+bool jq_turn_is_settled(const struct jq_turn *turn);
+
+#endif
