@@ -16,18 +16,22 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "broker/zmtp.h"
 #include "proto/base/alloc.h"
 
-/* Sent without ending a message costs at most this much more than its bytes: ZMTP's frame heads. */
-enum { OVERHEAD_BYTES = 64 };
+struct connection {
+    bool is_watched; /* by a descriptor that accept4 returned */
+    struct jq_zmtp stream;
+};
 
 static struct {
     atomic_bool open;
     int fd_max;
     int64_t unfinished_max;
-    int reserve_fd;              /* libzmq's thread only, once open */
-    _Atomic int64_t *unfinished; /* by descriptor, [0, fd_max) */
-    _Atomic uint64_t accepted, refused, shed, flooding;
+    /* libzmq's thread only, once open. */
+    int reserve_fd;
+    struct connection *connections; /* by descriptor, [0, fd_max) */
+    _Atomic uint64_t accepted, refused, shed, flooding, foreign;
 } guard = { .reserve_fd = -1 };
 
 static int open_reserve(void)
@@ -82,7 +86,7 @@ int accept4(int listener, __SOCKADDR_ARG address, socklen_t *restrict size, int 
         return -1;
     }
     if (fd >= 0) {
-        atomic_store_explicit(&guard.unfinished[fd], 0, memory_order_relaxed);
+        guard.connections[fd] = (struct connection){ .is_watched = true };
         count(&guard.accepted);
     }
     return fd;
@@ -92,31 +96,16 @@ ssize_t recv(int fd, void *data, size_t size, int flags)
 {
     const ssize_t got = syscall(SYS_recvfrom, fd, data, size, flags, NULL, NULL);
 
-    if (got <= 0 || !atomic_load_explicit(&guard.open, memory_order_acquire) || fd >= guard.fd_max)
+    if (got <= 0 || !atomic_load_explicit(&guard.open, memory_order_acquire) ||
+        fd >= guard.fd_max || !guard.connections[fd].is_watched)
         return got;
-    const int64_t unfinished =
-        atomic_fetch_add_explicit(&guard.unfinished[fd], got, memory_order_relaxed) + got;
-    if (unfinished <= guard.unfinished_max)
+    struct jq_zmtp *stream = &guard.connections[fd].stream;
+    const bool fits = jq_zmtp_feed(stream, data, (size_t)got);
+    if (fits && stream->unfinished <= guard.unfinished_max)
         return got;
-    count(&guard.flooding);
+    count(fits ? &guard.flooding : &guard.foreign);
     errno = ECONNRESET;
     return -1;
-}
-
-void jq_guard_delivered(int fd, size_t size)
-{
-    if (fd < 0 || fd >= guard.fd_max || !atomic_load_explicit(&guard.open, memory_order_relaxed))
-        return;
-    /* Never below zero: heads and heartbeats are not delivered, so the count must be able to forget
-     * them, and credit must not be saved up. */
-    _Atomic int64_t *slot = &guard.unfinished[fd];
-    int64_t old = atomic_load_explicit(slot, memory_order_relaxed);
-    int64_t left;
-    do {
-        left = old - (int64_t)size - OVERHEAD_BYTES;
-        left = left > 0 ? left : 0;
-    } while (!atomic_compare_exchange_weak_explicit(slot, &old, left, memory_order_relaxed,
-                                                    memory_order_relaxed));
 }
 
 void jq_guard_read(struct jq_guard_counts *ret)
@@ -126,6 +115,7 @@ void jq_guard_read(struct jq_guard_counts *ret)
         .refused = atomic_load_explicit(&guard.refused, memory_order_relaxed),
         .shed = atomic_load_explicit(&guard.shed, memory_order_relaxed),
         .flooding = atomic_load_explicit(&guard.flooding, memory_order_relaxed),
+        .foreign = atomic_load_explicit(&guard.foreign, memory_order_relaxed),
     };
 }
 
@@ -137,13 +127,13 @@ enum jq_err jq_guard_open(const struct jq_guard_conf *conf, struct jq_detail *re
         jq_detail_set(ret_detail, "this build does not export accept4 and recv to libzmq");
         return JQ_ESTATE;
     }
-    guard.unfinished = jq_alloc_zero((size_t)conf->fd_max, sizeof(*guard.unfinished));
-    if (!guard.unfinished)
+    guard.connections = jq_alloc_zero((size_t)conf->fd_max, sizeof(*guard.connections));
+    if (!guard.connections)
         return JQ_ENOMEM;
     guard.reserve_fd = open_reserve();
     if (guard.reserve_fd < 0) {
-        jq_free(guard.unfinished);
-        guard.unfinished = NULL;
+        jq_free(guard.connections);
+        guard.connections = NULL;
         jq_detail_set(ret_detail, "/dev/null cannot be opened");
         return JQ_EIO;
     }
@@ -159,8 +149,8 @@ void jq_guard_close(void)
         return;
     close(guard.reserve_fd);
     guard.reserve_fd = -1;
-    jq_free(guard.unfinished);
-    guard.unfinished = NULL;
+    jq_free(guard.connections);
+    guard.connections = NULL;
 }
 
 int jq_guard_limit_raise(int wanted)

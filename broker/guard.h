@@ -9,7 +9,7 @@
  * error.
  *
  * State is global, as those two functions have no argument to carry it. accept4 and recv run on
- * libzmq's thread; the rest on the loop thread. */
+ * libzmq's one I/O thread; the rest on the loop thread. */
 #ifndef JQ_BROKER_GUARD_H
 #define JQ_BROKER_GUARD_H
 
@@ -28,6 +28,7 @@ struct jq_guard_counts {
     uint64_t refused;  /* past fd_max */
     uint64_t shed;     /* no descriptor was left but the reserve */
     uint64_t flooding; /* closed for unfinished_max */
+    uint64_t foreign;  /* closed as they do not speak ZMTP 3 */
 };
 
 /* Once, before the first socket. STATE: libzmq would not call our functions (a static libzmq whose
@@ -37,8 +38,6 @@ JQ_MUST_USE enum jq_err jq_guard_open(const struct jq_guard_conf *conf,
 /* After the last socket: both functions do nothing of their own again. */
 void jq_guard_close(void);
 
-/* A message of `size` bytes from the connection `fd` has reached the loop. */
-void jq_guard_delivered(int fd, size_t size);
 void jq_guard_read(struct jq_guard_counts *ret);
 
 /* Raises the soft limit of descriptors to `wanted` where the hard limit allows; returns the limit

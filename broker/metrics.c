@@ -49,6 +49,7 @@ void jq_metrics_log(const struct jq_metrics *metrics)
     append(&line, "connections_refused", guard.refused);
     append(&line, "connections_shed", guard.shed);
     append(&line, "connections_flooding", guard.flooding);
+    append(&line, "connections_foreign", guard.foreign);
     if (jq_buf_ok(&line))
         jq_log(JQ_INFO, "counters", "%.*s", JQ_VIEW_ARG(jq_buf_view(&line)));
     jq_buf_fini(&line);

@@ -95,10 +95,11 @@ enum jq_err jq_recover(struct jq_store *store, struct jq_core *core,
     JQ_TRY(wait_done(store, &done));
     jq_core_give_batch(core, done.batch);
     recovered.space_low = done.space_low;
-    if (done.err != JQ_OK) {
+    const enum jq_err committed = done.err;
+    if (committed != JQ_OK)
         *ret_detail = done.detail;
-        return done.err;
-    }
+    jq_store_done_fini(&done);
+    JQ_TRY(committed);
     JQ_TRY(jq_core_durable(core, jq_clock_now(), recovered.number, recovered.space_low));
     *ret_recovered = recovered;
     return JQ_OK;

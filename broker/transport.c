@@ -12,14 +12,13 @@
 
 #include <zmq.h>
 
-#include "broker/guard.h"
 #include "proto/base/alloc.h"
 #include "proto/base/clock.h"
 #include "proto/limits.h"
 
 enum {
     MESSAGES_MAX = 256,     /* kept by libzmq for one peer, in each direction */
-    MESSAGES_IN_MAX = 64,   /* a frame may be large and the loop reads all the time */
+    MESSAGES_IN_MAX = 16,   /* a frame may be large and the loop reads all the time */
     COPY_MAX = 1024,        /* smaller frames are copied: cheaper than being counted */
     COUNTED_MIN = 64 << 10, /* frames below this are bounded by MESSAGES_MAX alone */
     ROUTE_BYTES_MAX = 7,    /* of a routing id; the eighth byte of a route is its length */
@@ -195,7 +194,6 @@ static enum jq_received refuse_part(struct jq_transport *transport)
         return JQ_RECEIVED_NOTHING;
     }
     transport->metrics->refused_parts++;
-    jq_guard_delivered(zmq_msg_get(&transport->frame, ZMQ_SRCFD), zmq_msg_size(&transport->frame));
     transport->in_parts = zmq_msg_more(&transport->frame) != 0;
     return JQ_RECEIVED_REFUSED;
 }
@@ -225,7 +223,6 @@ enum jq_received jq_transport_receive(struct jq_transport *transport, uint64_t *
     if (zmq_msg_recv(frame, transport->socket, ZMQ_DONTWAIT) < 0)
         return refuse(transport, false, &metrics->refused_empty);
     const size_t size = zmq_msg_size(frame);
-    jq_guard_delivered(zmq_msg_get(frame, ZMQ_SRCFD), size);
     if (zmq_msg_more(frame))
         return refuse(transport, true, &metrics->refused_multipart);
     if (size == 0)
