@@ -20,13 +20,14 @@ enum jq_effect_kind {
 enum jq_read_kind {
     JQ_READ_JOBS, /* ids[0..count) */
     JQ_READ_KEY,  /* the job with this key */
-    JQ_READ_LIST, /* newest first, before `before_id`, of `states` (bit mask, 0: all) and `queue` (0: all) */
+    JQ_READ_LIST, /* newest first, before `before_id`, of `states` (bit mask, 0: all) and `queue`
+                     (0: all) */
 };
 
 /* Which columns a read needs beside the job's own. */
-#define JQ_READ_RESULT  (1u << 0) /* the result, without value and output */
-#define JQ_READ_VALUE   (1u << 1)
-#define JQ_READ_OUTPUT  (1u << 2)
+#define JQ_READ_RESULT (1u << 0) /* the result, without value and output */
+#define JQ_READ_VALUE (1u << 1)
+#define JQ_READ_OUTPUT (1u << 2)
 #define JQ_READ_PAYLOAD (1u << 3)
 
 struct jq_read {
@@ -36,7 +37,7 @@ struct jq_read {
     uint32_t parts; /* JQ_READ_... */
     uint64_t *ids;  /* owned; jq_free */
     uint32_t count;
-    char *key;      /* owned; jq_free */
+    char *key; /* owned; jq_free */
     uint32_t queue;
     uint32_t states;
     uint64_t before_id;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * order.h - one order key for all three disciplines: (priority, id). FIFO takes the smallest id, LIFO
- * the largest, PRIORITY the smallest priority, then the smallest id. Payloads are never compared. */
+ * order.h - one order key for all three disciplines: (priority, id). FIFO takes the smallest id,
+ * LIFO the largest, PRIORITY the smallest priority, then the smallest id. Payloads are never
+ * compared. */
 #ifndef JQ_CORE_ORDER_H
 #define JQ_CORE_ORDER_H
 

@@ -26,7 +26,7 @@ struct jq_blob {
 /* Store rows keep no pointer of ours: views below are borrowed, from a blob that the operation's
  * owner holds, or (loads) from the store until the callback returns. */
 struct jq_job_record {
-    uint64_t id; /* also the sequence: order within a priority */
+    uint64_t id;    /* also the sequence: order within a priority */
     uint32_t queue; /* queue_record.id */
     enum jq_job_state state;
     int32_t priority;
@@ -84,15 +84,17 @@ struct jq_worker_record {
 };
 
 enum jq_store_op_kind {
-    JQ_OP_NONE = 0,       /* netted away */
-    JQ_OP_JOB_PUT,        /* job, whole; with result: it has ended already */
-    JQ_OP_JOB_SET,        /* job: id, state, flags, attempt, crashes, fence, session, started_at, worker; and result */
+    JQ_OP_NONE = 0, /* netted away */
+    JQ_OP_JOB_PUT,  /* job, whole; with result: it has ended already */
+    JQ_OP_JOB_SET,  /* job: id, state, flags, attempt, crashes, fence, session, started_at, worker;
+                       and result */
     JQ_OP_JOB_DELETE,     /* job.id, its result too */
     JQ_OP_QUEUE_PUT,      /* queue, insert or replace */
     JQ_OP_QUEUE_DELETE,   /* queue.id */
     JQ_OP_REQUEST_PUT,    /* request */
     JQ_OP_REQUEST_DELETE, /* request.session, request.number */
-    JQ_OP_SESSION_DELETE, /* request.session: all its requests. Applied where it stands: PUTs after it stay */
+    JQ_OP_SESSION_DELETE, /* request.session: all its requests. Applied where it stands: PUTs after
+                             it stay */
     JQ_OP_WORKER_PUT,     /* worker */
     JQ_OP_WORKER_DELETE,  /* worker.session */
 };
@@ -106,8 +108,8 @@ struct jq_store_op {
         struct jq_request_record request;
         struct jq_worker_record worker;
     } u;
-    struct jq_result_record *result; /* has_result; owned by the op, freed with the batch */
-    struct jq_blob *blobs[2];        /* what the views above point into; held by the op */
+    struct jq_result_record *result; /* has_result; borrowed until the batch is durable */
+    struct jq_blob *blobs[3];        /* what the views above point into; held by the op */
 };
 
 /* Counters of the whole store; one row. */
@@ -115,18 +117,18 @@ struct jq_store_meta {
     uint64_t commit_sequence; /* rises by one with every batch */
     uint64_t next_id;         /* first job id not given away */
     uint32_t next_queue;
-    uint64_t incarnation;     /* starts of the broker on this store */
-    uint8_t store_id[16];     /* random, made with the store; opaque */
+    uint64_t incarnation; /* starts of the broker on this store */
+    uint8_t store_id[16]; /* random, made with the store; opaque */
 };
 
 struct jq_batch {
     uint64_t number; /* meta.commit_sequence after it */
     struct jq_store_meta meta;
     struct jq_store_op *ops;
-    uint32_t count;    /* operations, NONE included */
-    uint32_t live;     /* operations that are not NONE */
+    uint32_t count; /* operations, NONE included */
+    uint32_t live;  /* operations that are not NONE */
     uint32_t capacity;
-    uint64_t bytes;    /* payloads, results: to bound a batch */
+    uint64_t bytes; /* payloads, results: to bound a batch */
     jq_ms opened_at;
 };
 

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * batch.c - the open batch: what the store is to be told next, at most one operation per row. An
+ * operation on a row that the open batch holds already replaces it (nets). */
+#include <string.h>
+
+#include "broker/core/state.h"
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+#include "proto/base/crc32c.h"
+
+enum {
+    FIRST_CAPACITY = 64,
+    SPARE_OPS_MAX = 1 << 17, /* a larger batch is not kept for reuse */
+    BATCH_BYTES_MAX = 64 << 20,
+};
+
+uint64_t jq_batch_number(const struct jq_core *core)
+{
+    return core->meta.commit_sequence + 1;
+}
+
+static void op_fini(struct jq_store_op *op)
+{
+    for (size_t i = 0; i < 3; i++) {
+        jq_blob_drop(op->blobs[i]);
+        op->blobs[i] = NULL;
+    }
+    op->result = NULL;
+    op->has_result = false;
+}
+
+static void clear(struct jq_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->count; i++)
+        op_fini(&batch->ops[i]);
+    batch->count = batch->live = 0;
+    batch->bytes = 0;
+}
+
+void jq_batch_free(struct jq_batch *batch)
+{
+    if (!batch)
+        return;
+    clear(batch);
+    jq_free(batch->ops);
+    jq_free(batch);
+}
+
+enum jq_err jq_batch_reserve(struct jq_core *core, size_t ops)
+{
+    if (!core->batch) {
+        core->batch = core->spare ? core->spare : jq_alloc_zero(1, sizeof *core->batch);
+        core->spare = NULL;
+        if (!core->batch)
+            return JQ_ENOMEM;
+    }
+    struct jq_batch *batch = core->batch;
+    size_t capacity = batch->capacity ? batch->capacity : FIRST_CAPACITY;
+    while (capacity < batch->count + ops)
+        capacity *= 2;
+    if (capacity == batch->capacity)
+        return JQ_OK;
+    if (capacity > UINT32_MAX)
+        return JQ_ENOMEM;
+    struct jq_store_op *grown = jq_realloc(batch->ops, capacity * sizeof *grown);
+    if (!grown)
+        return JQ_ENOMEM;
+    batch->ops = grown;
+    batch->capacity = (uint32_t)capacity;
+    return JQ_OK;
+}
+
+static struct jq_store_op *append(struct jq_core *core, enum jq_store_op_kind kind)
+{
+    struct jq_batch *batch = core->batch;
+
+    JQ_CHECK(batch && batch->count < batch->capacity);
+    if (batch->count == 0)
+        batch->opened_at = core->now.mono;
+    struct jq_store_op *op = &batch->ops[batch->count++];
+    memset(op, 0, sizeof *op);
+    op->kind = kind;
+    batch->live++;
+    return op;
+}
+
+static void net_away(struct jq_core *core, struct jq_store_op *op)
+{
+    op_fini(op);
+    op->kind = JQ_OP_NONE;
+    core->batch->live--;
+}
+
+static struct jq_store_op *open_op(struct jq_core *core, uint64_t batch, uint32_t index)
+{
+    return batch == jq_batch_number(core) ? &core->batch->ops[index] : NULL;
+}
+
+/* ---- jobs ---- */
+
+void jq_batch_job(struct jq_core *core, struct jq_job *job)
+{
+    struct jq_store_op *op = open_op(core, job->op_batch, job->op_index);
+
+    if (!op) {
+        op = append(core, job->stored ? JQ_OP_JOB_SET : JQ_OP_JOB_PUT);
+        if (!job->stored) {
+            op->blobs[0] = jq_blob_hold(job->bytes);
+            core->batch->bytes += job->bytes->size;
+        }
+        job->stored = true;
+        job->op_batch = jq_batch_number(core);
+        job->op_index = (uint32_t)(op - core->batch->ops);
+    }
+    jq_job_record(job, &op->u.job);
+    if (op->blobs[1] != job->ran_on) {
+        jq_blob_drop(op->blobs[1]);
+        op->blobs[1] = jq_blob_hold(job->ran_on);
+    }
+    if (job->result && !op->has_result) {
+        op->has_result = true;
+        op->result = job->result;
+        op->blobs[2] = jq_blob_hold(job->result_bytes);
+        core->batch->bytes += job->result_bytes ? job->result_bytes->size : 0;
+    }
+}
+
+void jq_batch_job_delete(struct jq_core *core, struct jq_job *job)
+{
+    struct jq_store_op *op = open_op(core, job->op_batch, job->op_index);
+
+    if (op && op->kind == JQ_OP_JOB_PUT) {
+        net_away(core, op);
+        job->stored = false;
+        return;
+    }
+    if (!op)
+        op = append(core, JQ_OP_JOB_DELETE);
+    op_fini(op);
+    op->kind = JQ_OP_JOB_DELETE;
+    op->u.job = (struct jq_job_record){ .id = job->id, .queue = job->queue->id };
+    job->op_batch = jq_batch_number(core);
+    job->op_index = (uint32_t)(op - core->batch->ops);
+}
+
+/* ---- queues: one operation per batch, filled in when the batch closes ---- */
+
+void jq_batch_queue(struct jq_core *core, struct jq_queue *queue)
+{
+    if (open_op(core, queue->op_batch, queue->op_index))
+        return;
+    struct jq_store_op *op = append(core, JQ_OP_QUEUE_PUT);
+    op->blobs[0] = jq_blob_hold(queue->name);
+    op->u.queue.id = queue->id;
+    queue->op_batch = jq_batch_number(core);
+    queue->op_index = (uint32_t)(op - core->batch->ops);
+    queue->stored = true;
+}
+
+static void fill_queue(struct jq_queue_record *record, const struct jq_queue *queue)
+{
+    *record = (struct jq_queue_record){
+        .id = queue->id,
+        .order = queue->order,
+        .maxsize = queue->maxsize,
+        .blocked = queue->by_state[JQ_BLOCKED],
+        .delayed = queue->by_state[JQ_DELAYED],
+        .ready = queue->by_state[JQ_READY],
+        .running = queue->by_state[JQ_RUNNING],
+        .succeeded = queue->by_state[JQ_SUCCEEDED],
+        .failed = queue->by_state[JQ_FAILED],
+        .cancelled = queue->by_state[JQ_CANCELLED],
+        .name = jq_blob_view(queue->name),
+    };
+}
+
+/* ---- requests and sessions ---- */
+
+void jq_batch_request(struct jq_core *core, struct jq_client *client, struct jq_request *request)
+{
+    struct jq_store_op *op = append(core, JQ_OP_REQUEST_PUT);
+
+    op->u.request = (struct jq_request_record){
+        .session = client->session,
+        .number = request->number,
+        .first_id = request->first_id,
+        .count = request->count,
+        .made_at = request->made_at,
+        .each = jq_blob_view(request->each),
+    };
+    op->blobs[0] = jq_blob_hold(request->each);
+    request->batch = jq_batch_number(core);
+    request->op_index = (uint32_t)(op - core->batch->ops);
+}
+
+void jq_batch_request_delete(struct jq_core *core, struct jq_client *client,
+                             struct jq_request *request)
+{
+    struct jq_store_op *op = open_op(core, request->batch, request->op_index);
+
+    if (op) {
+        net_away(core, op);
+        return;
+    }
+    op = append(core, JQ_OP_REQUEST_DELETE);
+    op->u.request.session = client->session;
+    op->u.request.number = request->number;
+    client->stored = true;
+}
+
+void jq_batch_session_delete(struct jq_core *core, struct jq_client *client)
+{
+    bool any_stored = client->stored;
+
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&client->requests, at));) {
+        struct jq_request *request = JQ_ELEMENT(at, struct jq_request, in_client);
+        struct jq_store_op *op = open_op(core, request->batch, request->op_index);
+        if (op)
+            net_away(core, op);
+        else
+            any_stored = true;
+    }
+    if (any_stored)
+        append(core, JQ_OP_SESSION_DELETE)->u.request.session = client->session;
+}
+
+void jq_batch_worker(struct jq_core *core, struct jq_worker *worker, bool exists)
+{
+    struct jq_store_op *op = open_op(core, worker->op_batch, worker->op_index);
+
+    if (!op) {
+        op = append(core, JQ_OP_NONE);
+        op->u.worker.session = worker->session;
+        op->u.worker.name = jq_blob_view(worker->name);
+        op->blobs[0] = jq_blob_hold(worker->name);
+        worker->op_batch = jq_batch_number(core);
+        worker->op_index = (uint32_t)(op - core->batch->ops);
+    }
+    op->kind = exists ? JQ_OP_WORKER_PUT : JQ_OP_WORKER_DELETE;
+}
+
+/* ---- closing ---- */
+
+void jq_batch_urge(struct jq_core *core, uint64_t batch)
+{
+    if (batch > core->urgent_batch)
+        core->urgent_batch = batch;
+}
+
+static bool has_something(const struct jq_core *core)
+{
+    return core->meta_changed || (core->batch && core->batch->count > 0);
+}
+
+bool jq_core_full(const struct jq_core *core)
+{
+    return core->batch && (core->batch->count >= core->conf.batch_ops_max ||
+                           core->batch->bytes >= BATCH_BYTES_MAX);
+}
+
+bool jq_core_wants_commit(const struct jq_core *core, struct jq_now now)
+{
+    if (core->urgent_batch >= jq_batch_number(core))
+        return true;
+    if (!has_something(core))
+        return false;
+    return core->meta_changed || jq_core_full(core) ||
+           now.mono - core->batch->opened_at >= core->conf.batch_ms;
+}
+
+static void fold(struct jq_core *core, const struct jq_batch *batch)
+{
+    uint32_t crc = 0;
+
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct jq_store_op *op = &batch->ops[i];
+        const uint64_t words[3] = { (uint64_t)op->kind, op->u.job.id, op->has_result };
+        crc = jq_crc32c(crc, words, sizeof words);
+    }
+    core->hash = core->hash * UINT64_C(0x9e3779b97f4a7c15) + (crc ^ batch->number);
+}
+
+struct jq_batch *jq_core_take_batch(struct jq_core *core, struct jq_now now)
+{
+    (void)now;
+    if (!has_something(core) && core->urgent_batch < jq_batch_number(core))
+        return NULL;
+    if (jq_batch_reserve(core, 1) != JQ_OK)
+        return NULL;
+    struct jq_batch *batch = core->batch;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct jq_store_op *op = &batch->ops[i];
+        if (op->kind == JQ_OP_QUEUE_PUT)
+            fill_queue(&op->u.queue, jq_map_find(&core->queues, op->u.queue.id));
+    }
+    core->meta.commit_sequence++;
+    batch->number = core->meta.commit_sequence;
+    batch->meta = core->meta;
+    core->meta_changed = false;
+    core->batch = NULL;
+    fold(core, batch);
+    jq_outbox_release(core); /* reads behind this batch may go now */
+    return batch;
+}
+
+void jq_core_give_batch(struct jq_core *core, struct jq_batch *batch)
+{
+    if (!batch)
+        return;
+    if (core->spare || batch->capacity > SPARE_OPS_MAX) {
+        jq_batch_free(batch);
+        return;
+    }
+    clear(batch);
+    core->spare = batch;
+}

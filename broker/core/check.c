@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * check.c - the invariants of STATES.md, by their numbers, over the whole state. O(jobs). */
+#include "broker/core/state.h"
+#include "proto/base/check.h"
+
+static void check_place(const struct jq_core *core, const struct jq_job *job)
+{
+    const bool ready = job->state == JQ_READY, running = job->state == JQ_RUNNING;
+
+    (void)core;
+    if (ready) /* C1 */
+        JQ_CHECK(job->in_sorted ? jq_heap_holds(&job->in_heap) && !jq_dlink_used(&job->in_place)
+                                : jq_dlink_used(&job->in_place) && !jq_heap_holds(&job->in_heap));
+    else
+        JQ_CHECK(!jq_heap_holds(&job->in_heap) && jq_dlink_used(&job->in_place));
+    JQ_CHECK(running == (job->worker != NULL));                          /* C2 */
+    JQ_CHECK(jq_state_is_terminal(job->state) == (job->result != NULL)); /* C3 */
+    if (jq_state_is_terminal(job->state)) {
+        JQ_CHECK(job->end_batch > core->durable);                               /* C4 */
+        JQ_CHECK(jq_dlist_empty(&job->waits) && jq_dlist_empty(&job->readers)); /* C5 */
+        JQ_CHECK(!jq_dlink_used(&job->in_tied));
+    }
+    JQ_CHECK(job->crashes <= job->attempt); /* C6 */
+    if (running)
+        JQ_CHECK((uint32_t)job->fence == job->attempt); /* C7 */
+    JQ_CHECK((job->fence >> 32) <= core->meta.incarnation);
+    JQ_CHECK(job->id < core->meta.next_id); /* C8 */
+}
+
+static void check_jobs(const struct jq_core *core)
+{
+    uint64_t last = 0;
+    size_t count = 0;
+
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->all, at));) {
+        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_all);
+        JQ_CHECK(job->id > last); /* C9 */
+        last = job->id;
+        JQ_CHECK(jq_job_find(core, job->id) == job);
+        if (job->key_size)
+            JQ_CHECK(jq_job_find_key(core, jq_job_key(job)) != NULL);
+        check_place(core, job);
+        count++;
+    }
+    JQ_CHECK(count == core->jobs.count);
+}
+
+/* C10: counters kept equal counters counted. */
+static void check_queue(const struct jq_core *core, const struct jq_queue *queue)
+{
+    uint64_t ready = queue->sorted.count, counted[JQ_JOB_STATES] = { 0 }, last = 0;
+
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&queue->fresh, at));) {
+        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_place);
+        JQ_CHECK(job->queue == queue && job->state == JQ_READY && job->id > last);
+        last = job->id;
+        ready++;
+    }
+    jq_heap_check(&queue->sorted);
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->all, at));) {
+        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_all);
+        counted[job->state] += job->queue == queue;
+    }
+    for (unsigned state = JQ_BLOCKED; state < JQ_SUCCEEDED; state++)
+        JQ_CHECK(counted[state] == queue->by_state[state]);
+    JQ_CHECK(ready == queue->by_state[JQ_READY]);
+    JQ_CHECK(jq_dlink_used(&queue->in_ready) == (ready > 0)); /* C11 */
+}
+
+static void check_workers(const struct jq_core *core)
+{
+    uint64_t ghosts = 0, running = 0;
+    const struct jq_worker *worker;
+    const struct jq_queue *queue;
+
+    for (size_t at = 0; (worker = jq_map_next(&core->workers, &at));) {
+        uint64_t busy = 0;
+        for (struct jq_dlink *job = NULL; (job = jq_dlist_next(&worker->jobs, job));) {
+            JQ_CHECK(JQ_ELEMENT(job, struct jq_job, in_place)->worker == worker);
+            busy++;
+        }
+        JQ_CHECK(busy == worker->busy);                                            /* C12 */
+        JQ_CHECK(worker->granted <= worker->credit);                               /* C13 */
+        JQ_CHECK(jq_dlink_used(&worker->in_idle) == (jq_worker_room(worker) > 0)); /* C14 */
+        JQ_CHECK(jq_heap_holds(&worker->in_leases));                               /* C15 */
+        JQ_CHECK(!worker->peer || worker->peer->worker == worker);
+        ghosts += worker->ghost;
+        running += busy;
+    }
+    JQ_CHECK(ghosts == core->ghosts);
+    for (size_t at = 0; (queue = jq_map_next(&core->queues, &at));)
+        running -= queue->by_state[JQ_RUNNING];
+    JQ_CHECK(running == 0);
+    jq_heap_check(&core->leases);
+}
+
+static void check_clients(const struct jq_core *core)
+{
+    const struct jq_client *client;
+
+    for (size_t at = 0; (client = jq_map_next(&core->clients, &at));) {
+        uint64_t last = client->answered;
+        for (struct jq_dlink *r = NULL; (r = jq_dlist_next(&client->requests, r));) {
+            const struct jq_request *request = JQ_ELEMENT(r, struct jq_request, in_client);
+            JQ_CHECK(request->number > last); /* C16 */
+            last = request->number;
+        }
+        JQ_CHECK((client->peer != NULL) != jq_heap_holds(&client->in_due)); /* C17 */
+        JQ_CHECK(!client->peer || client->peer->client == client);
+    }
+    jq_heap_check(&core->due);
+}
+
+/* C18: nothing is told before it is true. */
+static void check_outbox(const struct jq_core *core)
+{
+    uint64_t last = 0;
+
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->held, at));) {
+        const struct jq_out *out = JQ_ELEMENT(at, struct jq_out, link);
+        JQ_CHECK(out->batch > core->durable && out->batch >= last);
+        JQ_CHECK(out->batch <= jq_batch_number(core));
+        last = out->batch;
+    }
+}
+
+static void check_batch(const struct jq_core *core)
+{
+    uint32_t live = 0;
+
+    if (!core->batch)
+        return;
+    for (uint32_t i = 0; i < core->batch->count; i++)
+        live += core->batch->ops[i].kind != JQ_OP_NONE;
+    JQ_CHECK(live == core->batch->live); /* C19 */
+}
+
+void jq_core_check(const struct jq_core *core)
+{
+    const struct jq_queue *queue;
+
+    check_jobs(core);
+    for (size_t at = 0; (queue = jq_map_next(&core->queues, &at));)
+        check_queue(core, queue);
+    check_workers(core);
+    check_clients(core);
+    check_outbox(core);
+    check_batch(core);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * core.c - the life of a core, and its inputs: who handles which message. */
+#include <string.h>
+
+#include "broker/core/state.h"
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+
+enum { STALL_MS = 1000 }; /* later than promised by this much: we were stopped, not our peers */
+
+void jq_core_conf_default(struct jq_core_conf *conf)
+{
+    *conf = (struct jq_core_conf){
+        .heartbeat_ms = 3000,
+        .lease_ms = 15000,
+        .settle_ms = 500,
+        .kill_grace_ms = 5000,
+        .batch_ms = 5,
+        .request_keep_ms = INT64_C(24) * 3600 * 1000,
+        .crashes_max = 2,
+        .batch_ops_max = 65536,
+        .peers_max = 10000,
+        .event_backlog_max = 8192,
+        .software = "jobqd " JOBQ_VERSION,
+    };
+}
+
+/* ---- life ---- */
+
+static bool silent_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
+{
+    const struct jq_peer *x = JQ_ELEMENT(a, struct jq_peer, in_silent);
+    const struct jq_peer *y = JQ_ELEMENT(b, struct jq_peer, in_silent);
+    return x->silent_at != y->silent_at ? x->silent_at < y->silent_at : x->id < y->id;
+}
+
+static bool lease_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
+{
+    const struct jq_worker *x = JQ_ELEMENT(a, struct jq_worker, in_leases);
+    const struct jq_worker *y = JQ_ELEMENT(b, struct jq_worker, in_leases);
+    return x->lease_at != y->lease_at ? x->lease_at < y->lease_at : x->session < y->session;
+}
+
+static bool due_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
+{
+    const struct jq_client *x = JQ_ELEMENT(a, struct jq_client, in_due);
+    const struct jq_client *y = JQ_ELEMENT(b, struct jq_client, in_due);
+    return x->due_at != y->due_at ? x->due_at < y->due_at : x->session < y->session;
+}
+
+struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
+{
+    struct jq_core *core = jq_alloc_zero(1, sizeof *core);
+
+    if (!core)
+        return NULL;
+    core->conf = *conf;
+    jq_rng_init(&core->rng, seed);
+    core->hash_key = jq_rng_next(&core->rng);
+    core->meta.next_id = core->meta.next_queue = 1;
+    core->expected_at = JQ_NEVER;
+    jq_heap_init(&core->silent, silent_before);
+    jq_heap_init(&core->leases, lease_before);
+    jq_heap_init(&core->due, due_before);
+    struct jq_dlist *const lists[] = { &core->all,  &core->ended,    &core->ready,
+                                       &core->idle, &core->broken,   &core->workers_in_order,
+                                       &core->held, &core->watchers, &core->ready_out };
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        jq_dlist_init(lists[i]);
+    return core;
+}
+
+static void free_peers(struct jq_core *core)
+{
+    struct jq_peer *peer;
+
+    for (size_t at = 0; (peer = jq_map_next(&core->peers, &at)); at = 0)
+        jq_peer_drop(core, peer);
+    jq_map_fini(&core->peers);
+    jq_heap_fini(&core->silent);
+}
+
+static void free_lookups(struct jq_core *core)
+{
+    struct jq_lookup *lookup;
+
+    for (size_t at = 0; (lookup = jq_map_next(&core->lookups, &at)); at = 0)
+        jq_lookup_free(core, lookup);
+    jq_map_fini(&core->lookups);
+    jq_map_fini(&core->log_readers);
+}
+
+static void free_sessions(struct jq_core *core)
+{
+    struct jq_client *client;
+    struct jq_worker *worker;
+
+    for (size_t at = 0; (client = jq_map_next(&core->clients, &at));)
+        jq_client_free(client);
+    for (size_t at = 0; (worker = jq_map_next(&core->workers, &at));)
+        jq_worker_free(worker);
+    jq_map_fini(&core->clients);
+    jq_map_fini(&core->workers);
+    jq_heap_fini(&core->due);
+    jq_heap_fini(&core->leases);
+}
+
+static void free_jobs(struct jq_core *core)
+{
+    struct jq_queue *queue;
+    struct jq_job *job;
+
+    for (size_t at = 0; (job = jq_map_next(&core->jobs, &at));)
+        jq_job_free(job);
+    for (size_t at = 0; (queue = jq_map_next(&core->queues, &at));)
+        jq_queue_free(queue);
+    jq_map_fini(&core->jobs);
+    jq_map_fini(&core->keys);
+    jq_map_fini(&core->queues);
+    jq_map_fini(&core->queue_names);
+}
+
+void jq_core_free(struct jq_core **core_ptr)
+{
+    struct jq_core *core = *core_ptr;
+
+    if (!core)
+        return;
+    *core_ptr = NULL;
+    free_peers(core);
+    free_lookups(core);
+    free_sessions(core);
+    jq_outbox_free(core);
+    jq_batch_free(core->batch);
+    jq_batch_free(core->spare);
+    free_jobs(core);
+    jq_free(core);
+}
+
+/* ---- time ---- */
+
+/* A loop that was stopped (SIGSTOP, a suspended machine) heard nobody: that is not their silence.
+ */
+static void forgive_stall(struct jq_core *core, jq_ms stall)
+{
+    struct jq_worker *worker;
+    struct jq_client *client;
+    struct jq_peer *peer;
+
+    core->count.stalls++;
+    for (size_t at = 0; (worker = jq_map_next(&core->workers, &at));) {
+        worker->renewed_at = jq_ms_add(worker->renewed_at, stall);
+        worker->lease_at = jq_ms_add(worker->lease_at, stall);
+    }
+    for (size_t at = 0; (peer = jq_map_next(&core->peers, &at));) {
+        peer->heard_at = jq_ms_add(peer->heard_at, stall);
+        peer->silent_at = jq_ms_add(peer->silent_at, stall);
+    }
+    for (size_t at = 0; (client = jq_map_next(&core->clients, &at));)
+        client->due_at = jq_ms_add(client->due_at, stall);
+    jq_trace(core, JQ_TRACE_WARN, "loop.stalled", "ms=%lld", (long long)stall);
+}
+
+static void set_now(struct jq_core *core, struct jq_now now)
+{
+    if (core->expected_at != JQ_NEVER && now.mono - core->expected_at > STALL_MS)
+        forgive_stall(core, now.mono - core->expected_at);
+    core->expected_at = JQ_NEVER; /* until the next promise */
+    core->now = now;
+}
+
+static jq_ms next_at(const struct jq_core *core)
+{
+    const struct jq_heap_node *silent = jq_heap_first(&core->silent);
+    const struct jq_heap_node *lease = jq_heap_first(&core->leases);
+    const struct jq_heap_node *due = jq_heap_first(&core->due);
+    jq_ms at = JQ_NEVER;
+
+    if (silent)
+        at = jq_ms_min(at, JQ_ELEMENT(silent, struct jq_peer, in_silent)->silent_at);
+    if (lease)
+        at = jq_ms_min(at, JQ_ELEMENT(lease, struct jq_worker, in_leases)->lease_at);
+    if (due)
+        at = jq_ms_min(at, JQ_ELEMENT(due, struct jq_client, in_due)->due_at);
+    if (core->ghosts && core->now.mono < core->settled_at)
+        at = jq_ms_min(at, core->settled_at);
+    if (core->batch && core->batch->count)
+        at = jq_ms_min(at, jq_ms_add(core->batch->opened_at, core->conf.batch_ms));
+    return at;
+}
+
+jq_ms jq_core_next_at(const struct jq_core *core)
+{
+    return next_at(core);
+}
+
+enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now)
+{
+    set_now(core, now);
+    jq_peer_tick(core);
+    JQ_TRY(jq_worker_tick(core));
+    JQ_TRY(jq_client_tick(core));
+    core->expected_at = next_at(core);
+    return JQ_OK;
+}
+
+/* ---- inputs ---- */
+
+static enum jq_err apply_client(struct jq_core *core, struct jq_peer *peer,
+                                const struct jq_msg *msg)
+{
+    switch ((int)msg->tag) {
+    case JQ_MSG_SUBMIT:
+        return jq_submit_apply(core, peer, msg);
+    case JQ_MSG_WAIT:
+        return jq_wait_apply(core, peer, msg);
+    case JQ_MSG_UNWAIT:
+        jq_unwait_apply(core, peer, msg);
+        return JQ_OK;
+    case JQ_MSG_CANCEL:
+        return jq_cancel_apply(core, peer, msg);
+    case JQ_MSG_LIST:
+        return jq_list_apply(core, peer, msg);
+    case JQ_MSG_INFO:
+        return jq_info_apply(core, peer, msg);
+    case JQ_MSG_WHY:
+        return jq_why_apply(core, peer, msg);
+    case JQ_MSG_STATS:
+        jq_stats_apply(core, peer, msg);
+        return JQ_OK;
+    case JQ_MSG_WATCH:
+        return jq_watch_apply(core, peer, msg);
+    case JQ_MSG_UNWATCH:
+        jq_unwatch_apply(core, peer, msg);
+        return JQ_OK;
+    case JQ_MSG_LOG_READ:
+        return jq_log_apply(core, peer, msg);
+    default:
+        break;
+    }
+    jq_tell_error(core, peer, msg->correlation, JQ_EINVAL, "not a message for a client to send");
+    return JQ_OK;
+}
+
+static enum jq_err apply_worker(struct jq_core *core, struct jq_peer *peer,
+                                const struct jq_msg *msg)
+{
+    jq_worker_renew(core, peer->worker);
+    switch ((int)msg->tag) {
+    case JQ_MSG_CREDIT:
+        return jq_worker_credit(core, peer, msg);
+    case JQ_MSG_DONE:
+        return jq_done_apply(core, peer, msg);
+    case JQ_MSG_RELEASE:
+        return jq_worker_release(core, peer, msg);
+    case JQ_MSG_LOG_DATA:
+        jq_log_data_apply(core, peer, msg);
+        return JQ_OK;
+    default:
+        break;
+    }
+    jq_tell_error(core, peer, msg->correlation, JQ_EINVAL, "not a message for a worker to send");
+    return JQ_OK;
+}
+
+static enum jq_err apply_peer(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    peer->heard_at = core->now.mono;
+    if (msg->tag == JQ_MSG_PING) {
+        const struct jq_msg pong = {
+            .tag = JQ_MSG_PONG,
+            .correlation = msg->correlation,
+            .u.pong = { .stamp = msg->u.ping.stamp },
+        };
+        if (peer->worker)
+            jq_worker_renew(core, peer->worker);
+        jq_tell(core, peer, JQ_AT_ONCE, &pong);
+        return JQ_OK;
+    }
+    if (msg->tag == JQ_MSG_BYE)
+        return jq_peer_bye(core, peer);
+    if (peer->role == JQ_ROLE_BEAT && msg->tag == JQ_MSG_BEAT)
+        return jq_worker_beat(core, peer, msg);
+    if (peer->client)
+        return apply_client(core, peer, msg);
+    if (peer->worker)
+        return apply_worker(core, peer, msg);
+    jq_tell_error(core, peer, msg->correlation, JQ_EINVAL, "not a message for this role to send");
+    return JQ_OK;
+}
+
+enum jq_err jq_core_apply(struct jq_core *core, struct jq_now now, uint64_t peer_id,
+                          const struct jq_msg *msg)
+{
+    set_now(core, now);
+    JQ_CHECK(core->started && peer_id != 0);
+    if (msg->tag == JQ_MSG_HELLO)
+        return jq_peer_hello(core, peer_id, msg);
+    struct jq_peer *peer = jq_peer_find(core, peer_id);
+    if (!peer) {
+        jq_tell_stranger(core, peer_id, msg->correlation, JQ_ENOHELLO, NULL);
+        return JQ_OK;
+    }
+    return apply_peer(core, peer, msg);
+}
+
+enum jq_err jq_core_gone(struct jq_core *core, struct jq_now now, uint64_t peer_id)
+{
+    struct jq_peer *peer = jq_peer_find(core, peer_id);
+
+    set_now(core, now);
+    if (peer)
+        jq_peer_drop(core, peer);
+    return JQ_OK;
+}
+
+enum jq_err jq_core_durable(struct jq_core *core, struct jq_now now, uint64_t number,
+                            bool space_low)
+{
+    set_now(core, now);
+    JQ_CHECK(number <= core->meta.commit_sequence);
+    if (number > core->durable)
+        core->durable = number;
+    if (space_low != core->space_low)
+        jq_trace(core, JQ_TRACE_WARN, space_low ? "store.space_low" : "store.space_ok",
+                 "batch=%llu", (unsigned long long)number);
+    core->space_low = space_low;
+    jq_outbox_release(core);
+    jq_job_forget_durable(core);
+    return JQ_OK;
+}
+
+uint64_t jq_core_hash(const struct jq_core *core)
+{
+    return core->hash;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * grant.c - who runs what next: queues with ready jobs in turn, workers with credit in turn, one
+ * job at a time, so that free slots fill evenly. A grant promises nobody anything and leaves at
+ * once. */
+#include "broker/core/state.h"
+#include "proto/base/check.h"
+
+bool jq_settling(const struct jq_core *core)
+{
+    return core->ghosts > 0 && core->now.mono < core->settled_at;
+}
+
+bool jq_grant_due(const struct jq_core *core)
+{
+    /* A fence of this incarnation may be shown only when the incarnation is durable. */
+    return !jq_dlist_empty(&core->idle) && !jq_dlist_empty(&core->ready) && core->started &&
+           core->durable >= core->start_batch && !jq_settling(core);
+}
+
+static void write_grant(struct jq_core *core, struct jq_worker *worker, const struct jq_job *job)
+{
+    struct jq_buf *buf = jq_tell_record(core, worker->peer, JQ_AT_ONCE, JQ_FILL_GRANTS, 0);
+    const struct jq_grant grant = {
+        .id = job->id,
+        .fence = job->fence,
+        .attempt = job->attempt,
+        .queue = jq_blob_view(job->queue->name),
+        .handler = jq_job_handler(job),
+        .payload = jq_job_payload(job),
+    };
+
+    if (!buf)
+        return; /* its connection is lost: the next HELLO does not name the job, it comes back */
+    jq_grant_write(buf, &grant);
+    jq_tell_record_end(core, worker->peer, JQ_FILL_GRANTS);
+}
+
+static void hand_over(struct jq_core *core, struct jq_job *job, struct jq_worker *worker)
+{
+    job->attempt++;
+    job->fence = core->meta.incarnation << 32 | job->attempt;
+    job->started_at = core->now.wall;
+    if (job->ran_on != worker->name) {
+        jq_blob_drop(job->ran_on);
+        job->ran_on = jq_blob_hold(worker->name);
+    }
+    job->worker = worker;
+    jq_job_move(core, job, JQ_RUNNING);
+    write_grant(core, worker, job);
+    worker->granted++;
+    core->count.granted++;
+}
+
+void jq_grant_all(struct jq_core *core)
+{
+    struct jq_dlink *queue_link, *worker_link;
+
+    while ((queue_link = jq_dlist_first(&core->ready)) &&
+           (worker_link = jq_dlist_first(&core->idle))) {
+        struct jq_queue *queue = JQ_ELEMENT(queue_link, struct jq_queue, in_ready);
+        struct jq_worker *worker = JQ_ELEMENT(worker_link, struct jq_worker, in_idle);
+        struct jq_job *job = jq_queue_first(queue);
+        if (worker->peer->broken || jq_batch_reserve(core, 2) != JQ_OK)
+            return; /* tried again with the next input */
+        if (job->damaged) {
+            if (jq_job_end(core, job, JQ_FAILED, "its stored bytes are damaged: it was not run") !=
+                JQ_OK)
+                return;
+            continue;
+        }
+        hand_over(core, job, worker);
+        jq_dlist_remove(&worker->in_idle);
+        jq_worker_idle(core, worker);
+        if (jq_dlink_used(&queue->in_ready)) {
+            jq_dlist_remove(&queue->in_ready);
+            jq_dlist_append(&core->ready, &queue->in_ready);
+        }
+    }
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * job.c - jobs: their bytes, the table of arrows (STATES.md), and the one function that moves them.
+ */
+#include <string.h>
+
+#include "broker/core/state.h"
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+
+/* ---- bytes ---- */
+
+struct jq_blob *jq_blob_new(struct jq_view bytes)
+{
+    struct jq_blob *blob = jq_alloc(sizeof *blob + bytes.size);
+
+    if (!blob)
+        return NULL;
+    blob->references = 1;
+    blob->size = (uint32_t)bytes.size;
+    if (bytes.size)
+        memcpy(blob->data, bytes.data, bytes.size);
+    return blob;
+}
+
+struct jq_blob *jq_blob_hold(struct jq_blob *blob)
+{
+    if (blob)
+        blob->references++;
+    return blob;
+}
+
+void jq_blob_drop(struct jq_blob *blob)
+{
+    if (blob && --blob->references == 0)
+        jq_free(blob);
+}
+
+bool jq_name_valid(struct jq_view name)
+{
+    const unsigned char *at = name.data;
+
+    if (name.size == 0 || name.size > JQ_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < name.size; i++) {
+        const unsigned char c = at[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '.' || c == '_' || c == '-'))
+            return false;
+    }
+    return true;
+}
+
+__extension__ typedef unsigned __int128 wide;
+
+/* Multiply and fold, eight bytes at a time, under a key that peers do not know. */
+uint64_t jq_name_hash(const struct jq_core *core, struct jq_view name)
+{
+    const uint8_t *at = name.data;
+    uint64_t hash = core->hash_key ^ name.size;
+
+    for (size_t left = name.size; left > 0;) {
+        const size_t step = left < 8 ? left : 8;
+        uint64_t word = 0;
+        memcpy(&word, at, step);
+        const wide product = (wide)(hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        hash = (uint64_t)product ^ (uint64_t)(product >> 64) ^ core->hash_key;
+        at += step;
+        left -= step;
+    }
+    return hash ? hash : 1;
+}
+
+/* ---- one job ---- */
+
+struct jq_job *jq_job_new(struct jq_queue *queue, const struct jq_job_seed *seed)
+{
+    const struct jq_view parts[] = { seed->payload, seed->handler, seed->title, seed->key };
+    struct jq_job *job = jq_alloc_zero(1, sizeof *job);
+    size_t size = 0;
+
+    for (size_t i = 0; i < 4; i++)
+        size += parts[i].size;
+    struct jq_blob *bytes = job ? jq_alloc(sizeof *bytes + size) : NULL;
+    if (!bytes) {
+        jq_free(job);
+        return NULL;
+    }
+    bytes->references = 1;
+    bytes->size = (uint32_t)size;
+    uint8_t *at = bytes->data;
+    for (size_t i = 0; i < 4; i++) {
+        if (parts[i].size)
+            memcpy(at, parts[i].data, parts[i].size);
+        at += parts[i].size;
+    }
+    job->id = seed->id;
+    job->queue = queue;
+    job->state = JQ_READY;
+    job->priority = seed->priority;
+    job->flags = seed->flags;
+    job->owner = seed->owner;
+    job->created_at = seed->created_at;
+    job->bytes = bytes;
+    job->payload_size = (uint32_t)seed->payload.size;
+    job->handler_size = (uint16_t)seed->handler.size;
+    job->title_size = (uint16_t)seed->title.size;
+    job->key_size = (uint16_t)seed->key.size;
+    jq_dlist_init(&job->waits);
+    jq_dlist_init(&job->readers);
+    return job;
+}
+
+void jq_job_free(struct jq_job *job)
+{
+    if (!job)
+        return;
+    jq_blob_drop(job->bytes);
+    jq_blob_drop(job->ran_on);
+    jq_blob_drop(job->result_bytes);
+    jq_free(job->result);
+    jq_free(job);
+}
+
+struct jq_view jq_job_payload(const struct jq_job *job)
+{
+    return jq_view(job->bytes->data, job->payload_size);
+}
+
+struct jq_view jq_job_handler(const struct jq_job *job)
+{
+    return jq_view(job->bytes->data + job->payload_size, job->handler_size);
+}
+
+struct jq_view jq_job_title(const struct jq_job *job)
+{
+    return jq_view(job->bytes->data + job->payload_size + job->handler_size, job->title_size);
+}
+
+struct jq_view jq_job_key(const struct jq_job *job)
+{
+    return jq_view(job->bytes->data + job->payload_size + job->handler_size + job->title_size,
+                   job->key_size);
+}
+
+void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
+{
+    *ret = (struct jq_job_record){
+        .id = job->id,
+        .queue = job->queue->id,
+        .state = job->state,
+        .priority = job->priority,
+        .flags = job->flags | (job->cancel_asked ? JQ_JOB_STORED_CANCEL : 0),
+        .attempt = job->attempt,
+        .crashes = job->crashes,
+        .fence = job->fence,
+        .session = job->worker ? job->worker->session : 0,
+        .owner = job->owner,
+        .created_at = job->created_at,
+        .started_at = job->started_at,
+        .handler = jq_job_handler(job),
+        .title = jq_job_title(job),
+        .key = jq_job_key(job),
+        .payload = jq_job_payload(job),
+        .worker = jq_blob_view(job->ran_on),
+    };
+}
+
+struct jq_job *jq_job_find(const struct jq_core *core, uint64_t id)
+{
+    return jq_map_find(&core->jobs, id);
+}
+
+/* ---- keys ---- */
+
+struct jq_job *jq_job_find_key(const struct jq_core *core, struct jq_view key)
+{
+    struct jq_job *job = jq_map_find(&core->keys, jq_name_hash(core, key));
+
+    while (job && !jq_view_equal(jq_job_key(job), key))
+        job = job->same_hash;
+    return job;
+}
+
+bool jq_job_key_add(struct jq_core *core, struct jq_job *job)
+{
+    if (!job->key_size)
+        return true;
+    if (jq_map_reserve(&core->keys, 1) != JQ_OK)
+        return false;
+    const uint64_t hash = jq_name_hash(core, jq_job_key(job));
+    job->same_hash = jq_map_remove(&core->keys, hash);
+    JQ_CHECK(jq_map_put(&core->keys, hash, job) == JQ_OK);
+    return true;
+}
+
+static void key_remove(struct jq_core *core, struct jq_job *job)
+{
+    if (!job->key_size)
+        return;
+    const uint64_t hash = jq_name_hash(core, jq_job_key(job));
+    struct jq_job *first = jq_map_remove(&core->keys, hash);
+    struct jq_job **at = &first;
+    while (*at && *at != job)
+        at = &(*at)->same_hash;
+    if (*at)
+        *at = job->same_hash;
+    if (first)
+        JQ_CHECK(jq_map_put(&core->keys, hash, first) == JQ_OK);
+}
+
+/* ---- moving ---- */
+
+#define TO(state) (1u << (state))
+#define ANY_END \
+    (TO(JQ_SUCCEEDED) | TO(JQ_FAILED) | TO(JQ_CANCELLED) | TO(JQ_EXPIRED) | TO(JQ_SKIPPED))
+
+/* Where each state may go. Terminal states go nowhere. */
+static const unsigned arrows[JQ_JOB_STATES] = {
+    [JQ_BLOCKED] =
+        TO(JQ_DELAYED) | TO(JQ_READY) | TO(JQ_CANCELLED) | TO(JQ_SKIPPED) | TO(JQ_EXPIRED),
+    [JQ_DELAYED] = TO(JQ_READY) | TO(JQ_CANCELLED) | TO(JQ_EXPIRED),
+    [JQ_READY] = TO(JQ_RUNNING) | TO(JQ_FAILED) | TO(JQ_CANCELLED) | TO(JQ_EXPIRED),
+    [JQ_RUNNING] = TO(JQ_READY) | TO(JQ_DELAYED) | ANY_END,
+};
+
+enum jq_err jq_job_reserve(struct jq_core *core, struct jq_queue *queue, size_t count)
+{
+    JQ_TRY(jq_batch_reserve(core, count + 1));
+    JQ_TRY(jq_heap_reserve(&queue->sorted, count));
+    return jq_map_reserve(&core->jobs, count);
+}
+
+static void leave(struct jq_core *core, struct jq_job *job)
+{
+    job->queue->by_state[job->state]--;
+    if (job->state == JQ_READY) {
+        jq_queue_remove(core, job->queue, job);
+    } else if (job->state == JQ_RUNNING) {
+        struct jq_worker *worker = job->worker;
+        jq_dlist_remove(&job->in_place);
+        worker->busy--;
+        job->worker = NULL;
+    }
+}
+
+static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
+{
+    job->queue->by_state[job->state]++;
+    if (job->state == JQ_READY) {
+        jq_queue_put(core, job->queue, job, fresh);
+    } else if (job->state == JQ_RUNNING) {
+        jq_dlist_append(&job->worker->jobs, &job->in_place);
+        job->worker->busy++;
+    } else if (jq_state_is_terminal(job->state)) {
+        jq_dlist_remove(&job->in_tied);
+        job->end_batch = jq_batch_number(core);
+        jq_dlist_append(&core->ended, &job->in_place);
+    }
+}
+
+void jq_job_place(struct jq_core *core, struct jq_job *job)
+{
+    JQ_CHECK(jq_map_put(&core->jobs, job->id, job) == JQ_OK);
+    jq_dlist_append(&core->all, &job->in_all);
+    enter(core, job, true);
+}
+
+void jq_job_add(struct jq_core *core, struct jq_job *job)
+{
+    jq_job_place(core, job);
+    jq_job_store(core, job);
+    jq_watch_moved(core, job);
+}
+
+void jq_job_store(struct jq_core *core, struct jq_job *job)
+{
+    jq_batch_job(core, job);
+    jq_batch_queue(core, job->queue);
+}
+
+static void count_end(struct jq_core *core, enum jq_job_state state)
+{
+    core->count.succeeded += state == JQ_SUCCEEDED;
+    core->count.failed += state == JQ_FAILED;
+    core->count.cancelled += state == JQ_CANCELLED;
+}
+
+void jq_job_move(struct jq_core *core, struct jq_job *job, enum jq_job_state to)
+{
+    struct jq_worker *holder = job->worker; /* RUNNING: set by the caller before it enters */
+    const bool to_running = to == JQ_RUNNING;
+
+    JQ_CHECK(arrows[job->state] & TO(to));
+    if (to_running)
+        JQ_CHECK(holder != NULL);
+    leave(core, job);
+    job->state = to;
+    if (to_running)
+        job->worker = holder;
+    enter(core, job, false);
+    if (to == JQ_SUCCEEDED && (job->flags & JQ_JOB_DISCARD))
+        jq_batch_job_delete(core, job);
+    else
+        jq_batch_job(core, job);
+    jq_batch_queue(core, job->queue);
+    jq_watch_moved(core, job);
+    jq_log_job_moved(core, job);
+    if (jq_state_is_terminal(to)) {
+        count_end(core, to);
+        jq_wait_ended(core, job);
+    }
+}
+
+enum jq_err jq_job_end(struct jq_core *core, struct jq_job *job, enum jq_job_state state,
+                       const char *reason)
+{
+    JQ_TRY(jq_batch_reserve(core, 2));
+    struct jq_result_record *result = jq_alloc_zero(1, sizeof *result);
+    struct jq_blob *bytes = jq_blob_new(jq_view_str(reason));
+    if (!result || !bytes) {
+        jq_free(result);
+        jq_blob_drop(bytes);
+        return JQ_ENOMEM;
+    }
+    result->ended_at = core->now.wall;
+    result->reason = jq_blob_view(bytes);
+    job->result = result;
+    job->result_bytes = bytes;
+    jq_job_move(core, job, state);
+    return JQ_OK;
+}
+
+void jq_job_forget_durable(struct jq_core *core)
+{
+    for (struct jq_dlink *link; (link = jq_dlist_first(&core->ended));) {
+        struct jq_job *job = JQ_ELEMENT(link, struct jq_job, in_place);
+        if (job->end_batch > core->durable)
+            return;
+        JQ_CHECK(jq_dlist_empty(&job->waits) && jq_dlist_empty(&job->readers));
+        jq_dlist_remove(&job->in_place);
+        jq_dlist_remove(&job->in_all);
+        jq_map_remove(&core->jobs, job->id);
+        key_remove(core, job);
+        jq_job_free(job);
+    }
+}

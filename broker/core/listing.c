@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * listing.c - LIST and INFO. What is in memory is told as it is when asked; the rest comes from the
+ * store, and where both know a job, the store is the newer. */
+#include <string.h>
+
+#include "broker/core/state.h"
+#include "proto/base/alloc.h"
+
+#define TERMINAL_STATES UINT32_C(0x1f0) /* bits of the terminal states of enum jq_job_state */
+
+/* ---- INFO ---- */
+
+static void tell_infos(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
+                       uint32_t count, const struct jq_buf *infos)
+{
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_INFOS,
+        .correlation = correlation,
+        .u.infos = { .jobs = jq_records_of(count, infos) },
+    };
+
+    if (jq_buf_ok(infos))
+        jq_tell(core, peer, JQ_AT_ONCE, &msg);
+    else
+        jq_tell_error(core, peer, correlation, JQ_EBUSY, NULL);
+}
+
+/* lookup: `kept` has number[0] infos already. */
+static void infos_loaded(struct jq_core *core, struct jq_lookup *lookup)
+{
+    struct jq_peer *peer = jq_peer_find(core, lookup->peer);
+    size_t cursor = 0;
+
+    if (!peer)
+        return;
+    for (uint32_t i = 0; i < lookup->count; i++) {
+        const struct jq_loaded_job *job = jq_lookup_found(lookup, &cursor, lookup->ids[i]);
+        struct jq_job_info info = { .id = lookup->ids[i] };
+        if (job)
+            jq_info_of_loaded(core, job, &info);
+        else
+            info.error = lookup->err != JQ_OK ? lookup->err : jq_absent(core, info.id);
+        jq_job_info_write(&lookup->kept, &info);
+    }
+    tell_infos(core, peer, lookup->correlation, (uint32_t)lookup->number[0] + lookup->count,
+               &lookup->kept);
+}
+
+/* Infos of jobs in memory to `kept`, the other ids to `absent`. */
+static uint32_t infos_in_memory(const struct jq_core *core, struct jq_records jobs,
+                                struct jq_buf *kept, uint64_t *absent, uint32_t *ret_absent)
+{
+    struct jq_job_ref ref;
+    uint32_t count = 0;
+
+    *ret_absent = 0;
+    for (struct jq_reader r = jq_records_reader(jobs); jq_job_ref_next(&r, &ref);) {
+        const struct jq_job *job = jq_job_find(core, ref.id);
+        struct jq_job_info info = { .id = ref.id, .error = JQ_ENOENT };
+        if (job) {
+            jq_info_of_job(job, &info);
+        } else if (jq_absent(core, ref.id) == JQ_EGONE) {
+            absent[(*ret_absent)++] = ref.id;
+            continue;
+        }
+        jq_job_info_write(kept, &info);
+        count++;
+    }
+    return count;
+}
+
+enum jq_err jq_info_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    const struct jq_records jobs = msg->u.info.jobs;
+    struct jq_lookup *lookup = jq_lookup_new(core, peer->id, msg->correlation, infos_loaded);
+    uint64_t *absent = jq_alloc(((size_t)jobs.count + 1) * sizeof *absent);
+    uint32_t absent_count;
+    enum jq_err err = lookup && absent ? JQ_OK : JQ_ENOMEM;
+
+    if (err == JQ_OK) {
+        lookup->number[0] = infos_in_memory(core, jobs, &lookup->kept, absent, &absent_count);
+        if (absent_count) {
+            err = jq_lookup_ids(core, lookup, absent, absent_count, JQ_READ_RESULT, 0);
+        } else {
+            tell_infos(core, peer, msg->correlation, (uint32_t)lookup->number[0], &lookup->kept);
+        }
+    }
+    if (lookup && lookup->reads == 0)
+        jq_lookup_free(core, lookup);
+    jq_free(absent);
+    return err;
+}
+
+/* ---- LIST ---- */
+
+static void tell_list(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
+                      uint32_t count, const struct jq_buf *infos, bool more)
+{
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_LISTED,
+        .correlation = correlation,
+        .u.listed = { .more = more, .jobs = jq_records_of(count, infos) },
+    };
+
+    if (jq_buf_ok(infos))
+        jq_tell(core, peer, JQ_AT_ONCE, &msg);
+    else
+        jq_tell_error(core, peer, correlation, JQ_EBUSY, NULL);
+}
+
+/* lookup: `kept` has number[0] infos of jobs in memory, newest first; number[1] is the limit and
+ * number[2] says that memory has more. Merges with the store's, also newest first. */
+static void list_loaded(struct jq_core *core, struct jq_lookup *lookup)
+{
+    struct jq_peer *peer = jq_peer_find(core, lookup->peer);
+    struct jq_reader r = jq_reader(jq_buf_view(&lookup->kept));
+    struct jq_buf merged = { 0 };
+    struct jq_job_info mine;
+    bool have_mine = jq_job_info_next(&r, &mine);
+    uint32_t count = 0;
+    size_t i = 0;
+
+    if (!peer)
+        return;
+    if (lookup->err != JQ_OK) {
+        jq_tell_error(core, peer, lookup->correlation, lookup->err, NULL);
+        return;
+    }
+    while (count < lookup->number[1] && (have_mine || i < lookup->found)) {
+        const bool stored = i < lookup->found && (!have_mine || lookup->jobs[i].job.id >= mine.id);
+        struct jq_job_info info = mine;
+        if (stored)
+            jq_info_of_loaded(core, &lookup->jobs[i], &info);
+        jq_job_info_write(&merged, &info);
+        count++;
+        if (have_mine && (!stored || lookup->jobs[i].job.id == mine.id))
+            have_mine = jq_job_info_next(&r, &mine);
+        i += stored;
+    }
+    tell_list(core, peer, lookup->correlation, count, &merged,
+              lookup->more || lookup->number[2] || have_mine || i < lookup->found);
+    jq_buf_fini(&merged);
+}
+
+struct listing {
+    uint32_t states;              /* bits; never 0 */
+    const struct jq_queue *queue; /* NULL: all */
+    uint64_t before;
+    uint32_t limit;
+    uint32_t count;
+    bool more;
+};
+
+/* Where to start: the newest job in memory that is older than `before`. */
+static struct jq_dlink *start_of(const struct jq_core *core, uint64_t before)
+{
+    const struct jq_job *job = jq_job_find(core, before);
+    struct jq_dlink *at = job ? jq_dlist_prev(&core->all, &job->in_all) : jq_dlist_last(&core->all);
+
+    while (at && JQ_ELEMENT(at, struct jq_job, in_all)->id >= before)
+        at = jq_dlist_prev(&core->all, at);
+    return at;
+}
+
+static void list_in_memory(const struct jq_core *core, struct listing *l, struct jq_buf *infos)
+{
+    struct jq_dlink *at = start_of(core, l->before);
+
+    for (; at; at = jq_dlist_prev(&core->all, at)) {
+        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_all);
+        struct jq_job_info info;
+        if (!(l->states & 1u << job->state) || (l->queue && job->queue != l->queue))
+            continue;
+        if (l->count == l->limit) {
+            l->more = true;
+            return;
+        }
+        jq_info_of_job(job, &info);
+        jq_job_info_write(infos, &info);
+        l->count++;
+    }
+}
+
+static enum jq_err list_stored(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
+                               const struct listing *l, struct jq_buf *infos)
+{
+    struct jq_lookup *lookup = jq_lookup_new(core, peer->id, correlation, list_loaded);
+    const struct jq_read read = {
+        .kind = JQ_READ_LIST,
+        .parts = JQ_READ_RESULT,
+        .queue = l->queue ? l->queue->id : 0,
+        .states = l->states & TERMINAL_STATES,
+        .before_id = l->before == UINT64_MAX ? 0 : l->before,
+        .limit = l->limit,
+    };
+
+    if (!lookup)
+        return JQ_ENOMEM;
+    lookup->kept = *infos;
+    *infos = (struct jq_buf){ 0 };
+    lookup->number[0] = l->count;
+    lookup->number[1] = l->limit;
+    lookup->number[2] = l->more;
+    const enum jq_err err = jq_lookup_list(core, lookup, &read);
+    if (err != JQ_OK)
+        jq_lookup_free(core, lookup);
+    return err;
+}
+
+enum jq_err jq_list_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    const struct jq_list *list = &msg->u.list;
+    struct listing l = {
+        .states = list->states ? (uint32_t)list->states : UINT32_MAX,
+        .before = list->before_id ? list->before_id : UINT64_MAX,
+        .limit = list->limit ? (uint32_t)list->limit : JQ_JOBS_PER_FRAME,
+    };
+    struct jq_buf infos = { 0 };
+    enum jq_err err = JQ_OK;
+
+    if (list->queue.size) {
+        l.queue = jq_queue_find(core, list->queue);
+        if (!l.queue) {
+            jq_tell_error(core, peer, msg->correlation, JQ_ENOENT, "no such queue");
+            return JQ_OK;
+        }
+    }
+    list_in_memory(core, &l, &infos);
+    if (l.states & TERMINAL_STATES)
+        err = list_stored(core, peer, msg->correlation, &l, &infos);
+    else
+        tell_list(core, peer, msg->correlation, l.count, &infos, l.more);
+    jq_buf_fini(&infos);
+    return err;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lookup.c - requests that need the store first: what they asked for, and how they go on when the
+ * answer comes. Jobs that have ended and are durable are known to the store alone. */
+#include <string.h>
+
+#include "broker/core/state.h"
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+
+/* A lookup with several reads is in core->lookups once for each of their tokens. */
+struct jq_lookup *jq_lookup_new(struct jq_core *core, uint64_t peer, uint64_t correlation,
+                                jq_lookup_fn *done)
+{
+    struct jq_lookup *lookup = jq_alloc_zero(1, sizeof *lookup);
+
+    (void)core;
+    if (!lookup)
+        return NULL;
+    lookup->peer = peer;
+    lookup->correlation = correlation;
+    lookup->done = done;
+    return lookup;
+}
+
+void jq_lookup_free(struct jq_core *core, struct jq_lookup *lookup)
+{
+    for (uint32_t i = 0; i < lookup->tokens_count; i++)
+        jq_map_remove(&core->lookups, lookup->tokens[i].token);
+    jq_free(lookup->tokens);
+    jq_buf_fini(&lookup->kept);
+    jq_free(lookup->ids);
+    jq_free(lookup);
+}
+
+/* Takes read->ids and read->key when it returns OK. */
+static enum jq_err send(struct jq_core *core, struct jq_lookup *lookup, struct jq_read *read,
+                        uint32_t index)
+{
+    struct jq_lookup_token *tokens =
+        jq_realloc(lookup->tokens, (lookup->tokens_count + 1) * sizeof *tokens);
+
+    if (!tokens)
+        return JQ_ENOMEM;
+    lookup->tokens = tokens;
+    JQ_TRY(jq_map_reserve(&core->lookups, 1));
+    read->token = ++core->next_token;
+    JQ_TRY(jq_ask_store(core, read));
+    tokens[lookup->tokens_count++] = (struct jq_lookup_token){ read->token, index };
+    lookup->reads++;
+    return jq_map_put(&core->lookups, read->token, lookup);
+}
+
+enum jq_err jq_lookup_ids(struct jq_core *core, struct jq_lookup *lookup, const uint64_t *ids,
+                          uint32_t count, uint32_t parts, uint64_t after)
+{
+    struct jq_read read = {
+        .kind = JQ_READ_JOBS,
+        .parts = parts,
+        .count = count,
+        .after = after,
+        .ids = jq_alloc(count * sizeof *ids),
+    };
+
+    lookup->ids = jq_alloc(count * sizeof *ids);
+    lookup->count = count;
+    enum jq_err err = read.ids && lookup->ids ? JQ_OK : JQ_ENOMEM;
+    if (err == JQ_OK) {
+        memcpy(read.ids, ids, count * sizeof *ids);
+        memcpy(lookup->ids, ids, count * sizeof *ids);
+        err = send(core, lookup, &read, 0);
+    }
+    if (err != JQ_OK)
+        jq_free(read.ids);
+    return err;
+}
+
+enum jq_err jq_lookup_key(struct jq_core *core, struct jq_lookup *lookup, struct jq_view key,
+                          uint32_t index)
+{
+    struct jq_read read = { .kind = JQ_READ_KEY, .key = jq_alloc(key.size + 1) };
+
+    if (!read.key)
+        return JQ_ENOMEM;
+    memcpy(read.key, key.data, key.size);
+    read.key[key.size] = '\0';
+    const enum jq_err err = send(core, lookup, &read, index);
+    if (err != JQ_OK)
+        jq_free(read.key);
+    return err;
+}
+
+enum jq_err jq_lookup_list(struct jq_core *core, struct jq_lookup *lookup,
+                           const struct jq_read *list)
+{
+    struct jq_read read = *list;
+
+    return send(core, lookup, &read, 0);
+}
+
+const struct jq_loaded_job *jq_lookup_found(const struct jq_lookup *lookup, size_t *cursor,
+                                            uint64_t id)
+{
+    if (*cursor < lookup->found && lookup->jobs[*cursor].job.id == id)
+        return &lookup->jobs[(*cursor)++];
+    return NULL;
+}
+
+static uint32_t index_of(const struct jq_lookup *lookup, uint64_t token)
+{
+    uint32_t i = 0;
+
+    while (lookup->tokens[i].token != token)
+        i++;
+    return lookup->tokens[i].index;
+}
+
+enum jq_err jq_core_loaded(struct jq_core *core, struct jq_now now, uint64_t token, enum jq_err err,
+                           const struct jq_loaded_job *jobs, size_t count, bool more)
+{
+    struct jq_lookup *lookup = jq_map_remove(&core->lookups, token);
+
+    core->now = now;
+    if (!lookup)
+        return JQ_OK; /* nobody waits for it any more */
+    if (err != JQ_OK)
+        lookup->err = err;
+    else if (lookup->by_key && count)
+        lookup->ids[index_of(lookup, token)] = jobs[0].job.id;
+    if (--lookup->reads)
+        return JQ_OK;
+    lookup->jobs = jobs;
+    lookup->found = err == JQ_OK ? count : 0;
+    lookup->more = more;
+    lookup->done(core, lookup);
+    jq_lookup_free(core, lookup);
+    return JQ_OK;
+}
+
+enum jq_err jq_absent(const struct jq_core *core, uint64_t id)
+{
+    return id == 0 || id >= core->meta.next_id ? JQ_ENOENT : JQ_EGONE;
+}
+
+/* ---- what is told of a job ---- */
+
+static void result_of_record(const struct jq_result_record *from, struct jq_result *ret)
+{
+    ret->code = from->code;
+    ret->signal = from->signal;
+    ret->reason = from->reason;
+    ret->ended_at = from->ended_at;
+    ret->wall_us = from->wall_us;
+    ret->user_us = from->user_us;
+    ret->system_us = from->system_us;
+    ret->max_rss_kib = from->max_rss_kib;
+    ret->stdout_bytes = from->stdout_bytes;
+    ret->stderr_bytes = from->stderr_bytes;
+    ret->value = from->value;
+}
+
+void jq_result_of_loaded(const struct jq_loaded_job *loaded, struct jq_result *ret)
+{
+    *ret = (struct jq_result){
+        .id = loaded->job.id,
+        .state = loaded->job.state,
+        .attempt = loaded->job.attempt,
+        .worker = loaded->job.worker,
+        .created_at = loaded->job.created_at,
+        .started_at = loaded->job.started_at,
+    };
+    if (loaded->has_result)
+        result_of_record(&loaded->result, ret);
+}
+
+void jq_result_of_job(const struct jq_job *job, struct jq_result *ret)
+{
+    *ret = (struct jq_result){
+        .id = job->id,
+        .state = job->state,
+        .attempt = job->attempt,
+        .worker = jq_blob_view(job->ran_on),
+        .created_at = job->created_at,
+        .started_at = job->started_at,
+    };
+    if (job->result)
+        result_of_record(job->result, ret);
+}
+
+static void info_of_record(const struct jq_job_record *job, const struct jq_result_record *result,
+                           const struct jq_queue *queue, struct jq_job_info *ret)
+{
+    *ret = (struct jq_job_info){
+        .id = job->id,
+        .state = job->state,
+        .flags = job->flags,
+        .priority = job->priority,
+        .queue = queue ? jq_blob_view(queue->name) : jq_view(NULL, 0),
+        .handler = job->handler,
+        .title = job->title,
+        .key = job->key,
+        .attempt = job->attempt,
+        .crashes = job->crashes,
+        .worker = job->worker,
+        .created_at = job->created_at,
+        .started_at = job->started_at,
+        .fence = job->state == JQ_RUNNING ? job->fence : 0,
+    };
+    if (!result)
+        return;
+    ret->ended_at = result->ended_at;
+    ret->code = result->code;
+    ret->signal = result->signal;
+    ret->reason = result->reason;
+    ret->wall_us = result->wall_us;
+    ret->user_us = result->user_us;
+    ret->system_us = result->system_us;
+    ret->max_rss_kib = result->max_rss_kib;
+    ret->stdout_bytes = result->stdout_bytes;
+    ret->stderr_bytes = result->stderr_bytes;
+}
+
+void jq_info_of_job(const struct jq_job *job, struct jq_job_info *ret)
+{
+    struct jq_job_record record;
+
+    jq_job_record(job, &record);
+    info_of_record(&record, job->result, job->queue, ret);
+}
+
+void jq_info_of_loaded(const struct jq_core *core, const struct jq_loaded_job *loaded,
+                       struct jq_job_info *ret)
+{
+    info_of_record(&loaded->job, loaded->has_result ? &loaded->result : NULL,
+                   jq_map_find(&core->queues, loaded->job.queue), ret);
+}

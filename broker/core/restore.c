@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * restore.c - from the records of a store to the state of a new incarnation. */
+#include <string.h>
+
+#include "broker/core/state.h"
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+
+enum jq_err jq_core_restore_meta(struct jq_core *core, const struct jq_store_meta *m)
+{
+    core->meta = *m;
+    if (core->meta.next_id == 0)
+        core->meta.next_id = 1;
+    if (core->meta.next_queue == 0)
+        core->meta.next_queue = 1;
+    core->durable = m->commit_sequence;
+    return JQ_OK;
+}
+
+enum jq_err jq_core_restore_queue(struct jq_core *core, const struct jq_queue_record *q)
+{
+    return jq_queue_restore(core, q);
+}
+
+/* A job that was running waits for its worker: as a ghost, for one lease from the start. */
+static enum jq_err restore_running(struct jq_core *core, struct jq_job *job,
+                                   const struct jq_job_record *record)
+{
+    struct jq_worker *worker;
+
+    JQ_TRY(jq_worker_ghost(core, record->session, record->worker, &worker));
+    job->worker = worker;
+    return JQ_OK;
+}
+
+static enum jq_err restore_tied(struct jq_core *core, struct jq_job *job)
+{
+    struct jq_client *client;
+
+    JQ_TRY(jq_client_get(core, job->owner, &client));
+    client->stored = true;
+    jq_client_tie(client, job);
+    return JQ_OK;
+}
+
+static enum jq_err place(struct jq_core *core, struct jq_job *job,
+                         const struct jq_job_record *record)
+{
+    JQ_TRY(jq_map_reserve(&core->jobs, 1));
+    JQ_TRY(jq_heap_reserve(&job->queue->sorted, 1));
+    if (record->worker.size) {
+        job->ran_on = jq_blob_new(record->worker);
+        if (!job->ran_on)
+            return JQ_ENOMEM;
+    }
+    if (job->state == JQ_RUNNING && record->session)
+        JQ_TRY(restore_running(core, job, record));
+    else
+        job->state = JQ_READY;
+    if (!jq_job_key_add(core, job))
+        return JQ_ENOMEM;
+    jq_job_place(core, job);
+    return job->flags & JQ_JOB_TIE && job->owner ? restore_tied(core, job) : JQ_OK;
+}
+
+enum jq_err jq_core_restore_job(struct jq_core *core, const struct jq_job_record *record)
+{
+    struct jq_queue *queue = jq_map_find(&core->queues, record->queue);
+    const struct jq_job_seed seed = {
+        .id = record->id,
+        .owner = record->owner,
+        .flags = record->flags & JQ_JOB_FLAGS,
+        .priority = record->priority,
+        .created_at = record->created_at,
+        .handler = record->handler,
+        .title = record->title,
+        .key = record->key,
+        .payload = record->payload,
+    };
+
+    if (!queue || record->id == 0 || record->id >= core->meta.next_id ||
+        jq_job_find(core, record->id) || jq_state_is_terminal(record->state))
+        return JQ_ECORRUPT;
+    struct jq_job *job = jq_job_new(queue, &seed);
+    if (!job)
+        return JQ_ENOMEM;
+    job->state = record->state;
+    job->attempt = record->attempt;
+    job->crashes = record->crashes;
+    job->fence = record->fence;
+    job->started_at = record->started_at;
+    job->cancel_asked = (record->flags & JQ_JOB_STORED_CANCEL) != 0;
+    job->damaged = record->damaged;
+    job->restored = true;
+    job->stored = true;
+    const enum jq_err err = place(core, job, record);
+    if (err != JQ_OK && !jq_dlink_used(&job->in_all))
+        jq_job_free(job);
+    return err;
+}
+
+enum jq_err jq_core_restore_request(struct jq_core *core, const struct jq_request_record *record)
+{
+    struct jq_client *client;
+    struct jq_request *request;
+
+    JQ_TRY(jq_client_get(core, record->session, &client));
+    client->stored = true;
+    request = jq_alloc_zero(1, sizeof *request);
+    if (!request)
+        return JQ_ENOMEM;
+    request->number = record->number;
+    request->first_id = record->first_id;
+    request->count = record->count;
+    request->made_at = record->made_at;
+    if (record->each.size) {
+        request->each = jq_blob_new(record->each);
+        if (!request->each) {
+            jq_free(request);
+            return JQ_ENOMEM;
+        }
+    }
+    jq_client_request_add(client, request);
+    return JQ_OK;
+}
+
+enum jq_err jq_core_restore_worker(struct jq_core *core, const struct jq_worker_record *record)
+{
+    struct jq_worker *worker;
+
+    return jq_worker_ghost(core, record->session, record->name, &worker);
+}
+
+enum jq_err jq_core_start(struct jq_core *core, struct jq_now now)
+{
+    struct jq_client *client;
+    struct jq_worker *worker;
+
+    JQ_CHECK(!core->started);
+    core->now = now;
+    JQ_TRY(jq_batch_reserve(core, 1));
+    core->meta.incarnation++;
+    core->meta_changed = true;
+    core->start_batch = jq_batch_number(core);
+    core->settled_at = jq_ms_add(now.mono, core->conf.settle_ms);
+    for (size_t at = 0; (worker = jq_map_next(&core->workers, &at));) {
+        worker->renewed_at = now.mono;
+        worker->lease_at = jq_ms_add(now.mono, core->conf.lease_ms);
+    }
+    for (size_t at = 0; (client = jq_map_next(&core->clients, &at));)
+        jq_client_detached(core, client); /* never frees: it has something stored */
+    core->started = true;
+    return JQ_OK;
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * submit.c - SUBMIT: all of its jobs or none, once per request number, whatever is sent again. */
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/core/state.h"
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+
+/* ---- what is wrong with it ---- */
+
+static bool spec_valid(const struct jq_job_spec *spec, const char **ret_text)
+{
+    if (!jq_name_valid(spec->handler))
+        *ret_text = "a handler's name is 1 to 128 of A-Z a-z 0-9 . _ -";
+    else if (spec->key.size && !jq_name_valid(spec->key))
+        *ret_text = "a key is 1 to 128 of A-Z a-z 0-9 . _ -";
+    else if (spec->flags & ~JQ_JOB_FLAGS)
+        *ret_text = "a job has flags that this broker does not know";
+    else if (spec->priority < INT32_MIN || spec->priority > INT32_MAX)
+        *ret_text = "a priority is a signed 32-bit number";
+    else
+        return true;
+    return false;
+}
+
+/* OK, and whether any job has a key. */
+static enum jq_err validate(const struct jq_core *core, const struct jq_submit *submit,
+                            bool *ret_keyed, const char **ret_text)
+{
+    struct jq_job_spec spec;
+
+    *ret_keyed = false;
+    *ret_text = NULL;
+    if (core->space_low)
+        return JQ_ENOSPC;
+    if (!jq_name_valid(submit->queue))
+        *ret_text = "a queue's name is 1 to 128 of A-Z a-z 0-9 . _ -";
+    else if (submit->flags & ~JQ_SUBMIT_FLAGS)
+        *ret_text = "SUBMIT has flags that this broker does not know";
+    else if (submit->jobs.count == 0)
+        *ret_text = "SUBMIT has no job";
+    for (struct jq_reader r = jq_records_reader(submit->jobs);
+         !*ret_text && jq_job_spec_next(&r, &spec);) {
+        *ret_keyed |= spec.key.size > 0;
+        spec_valid(&spec, ret_text);
+    }
+    return *ret_text ? JQ_EINVAL : JQ_OK;
+}
+
+/* ---- answering ---- */
+
+static enum jq_err answer(struct jq_core *core, struct jq_peer *peer,
+                          const struct jq_request *request, bool call)
+{
+    const struct jq_records each = {
+        .count = request->each ? request->count : 0,
+        .bytes = jq_blob_view(request->each),
+    };
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_SUBMITTED,
+        .correlation = request->number,
+        .u.submitted = {
+            .durable = !call,
+            .first_id = request->first_id,
+            .count = request->count,
+            .each = each,
+        },
+    };
+    jq_tell(core, peer, call ? JQ_AT_ONCE : request->batch, &msg);
+    if (!call)
+        return JQ_OK;
+
+    uint64_t *ids = jq_alloc(request->count * sizeof *ids);
+    struct jq_reader r = jq_records_reader(each);
+    struct jq_ack ack;
+    uint32_t count = 0;
+    if (!ids)
+        return JQ_ENOMEM;
+    for (uint32_t i = 0; i < request->count; i++) {
+        if (!request->each)
+            ids[count++] = request->first_id + i;
+        else if (jq_ack_next(&r, &ack) && ack.error == JQ_OK)
+            ids[count++] = ack.id;
+    }
+    const enum jq_err err = jq_wait_start(core, peer, request->number, ids, count);
+    jq_free(ids);
+    return err;
+}
+
+/* ---- accepting ---- */
+
+struct accepting {
+    const struct jq_submit *submit;
+    struct jq_client *client;
+    uint64_t number;
+    bool keyed;
+    const struct jq_lookup *lookup; /* keys that the store was asked for; may be NULL */
+    struct jq_queue *queue;
+    struct jq_job **jobs;
+    struct jq_request *request;
+    struct jq_buf each;
+};
+
+static void accepting_fini(struct accepting *a)
+{
+    for (uint32_t i = 0; a->jobs && i < a->submit->jobs.count; i++)
+        jq_job_free(a->jobs[i]);
+    jq_free(a->jobs);
+    jq_buf_fini(&a->each);
+    if (a->request) {
+        jq_blob_drop(a->request->each);
+        jq_free(a->request);
+    }
+}
+
+/* The id of a job with this key, in memory or found in the store; 0: none. */
+static uint64_t older(const struct jq_core *core, const struct accepting *a, uint32_t index,
+                      struct jq_view key)
+{
+    const struct jq_job *job = jq_job_find_key(core, key);
+
+    if (job)
+        return job->id;
+    return a->lookup ? a->lookup->ids[index] : 0;
+}
+
+/* All that can fail, before anything is changed. */
+static enum jq_err prepare(struct jq_core *core, struct accepting *a)
+{
+    const uint32_t count = a->submit->jobs.count;
+    struct jq_reader r = jq_records_reader(a->submit->jobs);
+    struct jq_job_spec spec;
+
+    JQ_TRY(jq_queue_get(core, a->submit->queue, &a->queue));
+    JQ_TRY(jq_job_reserve(core, a->queue, (size_t)count + 2));
+    if (a->keyed)
+        JQ_TRY(jq_map_reserve(&core->keys, count));
+    a->jobs = jq_alloc_zero(count, sizeof(struct jq_job *));
+    a->request = jq_alloc_zero(1, sizeof *a->request);
+    if (!a->jobs || !a->request)
+        return JQ_ENOMEM;
+    for (uint32_t i = 0; jq_job_spec_next(&r, &spec); i++) {
+        const struct jq_job_seed seed = {
+            .owner = a->client->session,
+            .flags = spec.flags,
+            .priority = (int32_t)spec.priority,
+            .created_at = core->now.wall,
+            .handler = spec.handler,
+            .title = spec.title,
+            .key = spec.key,
+            .payload = spec.payload,
+        };
+        a->jobs[i] = jq_job_new(a->queue, &seed);
+        if (!a->jobs[i])
+            return JQ_ENOMEM;
+        if (a->keyed) /* as large as it can become: the bytes of the answer are made here, too */
+            JQ_TRY(jq_buf_reserve(&a->each, ((size_t)i + 1) * 24));
+    }
+    if (a->keyed) {
+        a->request->each = jq_alloc(sizeof(struct jq_blob) + (size_t)count * 24);
+        if (!a->request->each)
+            return JQ_ENOMEM;
+    }
+    return JQ_OK;
+}
+
+static void add(struct jq_core *core, struct accepting *a, uint32_t index)
+{
+    struct jq_job *job = a->jobs[index];
+
+    job->id = core->meta.next_id++;
+    JQ_CHECK(jq_job_key_add(core, job));
+    jq_job_add(core, job);
+    if (job->flags & JQ_JOB_TIE)
+        jq_client_tie(a->client, job);
+    core->count.submitted++;
+    a->jobs[index] = NULL;
+}
+
+/* Jobs with keys: each has its own answer. */
+static void add_keyed(struct jq_core *core, struct accepting *a)
+{
+    const bool strict = (a->submit->flags & JQ_SUBMIT_STRICT) != 0;
+
+    for (uint32_t i = 0; i < a->submit->jobs.count; i++) {
+        const struct jq_view key = jq_job_key(a->jobs[i]);
+        const uint64_t found = key.size ? older(core, a, i, key) : 0;
+        struct jq_ack ack = { .id = found, .created = !found };
+        if (found) {
+            ack.error = strict ? JQ_EEXIST : JQ_OK;
+        } else {
+            ack.id = core->meta.next_id;
+            add(core, a, i);
+        }
+        jq_ack_write(&a->each, &ack);
+    }
+    JQ_CHECK(jq_buf_ok(&a->each)); /* reserved */
+    struct jq_blob *each = a->request->each;
+    each->references = 1;
+    each->size = (uint32_t)a->each.size;
+    memcpy(each->data, a->each.data, a->each.size);
+}
+
+static enum jq_err accept_all(struct jq_core *core, struct jq_client *client, uint64_t number,
+                              const struct jq_submit *submit, bool keyed,
+                              const struct jq_lookup *lookup)
+{
+    struct accepting a = {
+        .submit = submit,
+        .client = client,
+        .number = number,
+        .keyed = keyed,
+        .lookup = lookup,
+    };
+    const enum jq_err err = prepare(core, &a);
+
+    if (err != JQ_OK) {
+        if (a.request && a.request->each)
+            a.request->each->references = 1;
+        accepting_fini(&a);
+        return err;
+    }
+    struct jq_request *request = a.request;
+    request->number = number;
+    request->first_id = core->meta.next_id;
+    request->count = submit->jobs.count;
+    request->call = (submit->flags & JQ_SUBMIT_CALL) != 0;
+    request->made_at = core->now.wall;
+    if (keyed) {
+        add_keyed(core, &a);
+    } else {
+        for (uint32_t i = 0; i < submit->jobs.count; i++)
+            add(core, &a, i);
+    }
+    jq_batch_request(core, client, request);
+    jq_client_request_add(client, request);
+    a.request = NULL;
+    accepting_fini(&a);
+    return client->peer ? answer(core, client->peer, request, request->call) : JQ_OK;
+}
+
+/* ---- keys that may be in the store ---- */
+
+/* lookup->number: session, request number, keys answered so far, index of each by read token. */
+static void keys_loaded(struct jq_core *core, struct jq_lookup *lookup)
+{
+    struct jq_client *client = jq_map_find(&core->clients, lookup->number[0]);
+    struct jq_msg msg;
+
+    if (!client || jq_client_request(client, lookup->number[1]))
+        return; /* it said BYE, or the request was answered meanwhile */
+    JQ_CHECK(jq_msg_decode(jq_buf_view(&lookup->kept), &msg) == JQ_OK);
+    enum jq_err err = lookup->err;
+    if (err == JQ_OK)
+        err = accept_all(core, client, lookup->number[1], &msg.u.submit, true, lookup);
+    if (err != JQ_OK && client->peer)
+        jq_tell_error(core, client->peer, lookup->number[1], err == JQ_ENOMEM ? JQ_EBUSY : err,
+                      NULL);
+}
+
+static bool parked_already(const struct jq_core *core, uint64_t session, uint64_t number)
+{
+    const struct jq_lookup *lookup;
+
+    for (size_t at = 0; (lookup = jq_map_next(&core->lookups, &at));)
+        if (lookup->done == keys_loaded && lookup->number[0] == session &&
+            lookup->number[1] == number)
+            return true;
+    return false;
+}
+
+/* Asks the store for every key that no job in memory has. */
+static enum jq_err park(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    if (parked_already(core, peer->session, msg->correlation))
+        return JQ_OK;
+    struct jq_lookup *lookup = jq_lookup_new(core, peer->id, msg->correlation, keys_loaded);
+    struct jq_reader r = jq_records_reader(msg->u.submit.jobs);
+    struct jq_job_spec spec;
+    enum jq_err err;
+
+    if (!lookup)
+        return JQ_ENOMEM;
+    lookup->by_key = true;
+    lookup->number[0] = peer->session;
+    lookup->number[1] = msg->correlation;
+    lookup->count = msg->u.submit.jobs.count;
+    lookup->ids = jq_alloc_zero(lookup->count, sizeof *lookup->ids);
+    err = lookup->ids ? jq_msg_encode(msg, &lookup->kept) : JQ_ENOMEM;
+    for (uint32_t i = 0; err == JQ_OK && jq_job_spec_next(&r, &spec); i++)
+        if (spec.key.size && !jq_job_find_key(core, spec.key))
+            err = jq_lookup_key(core, lookup, spec.key, i);
+    if (err != JQ_OK)
+        jq_lookup_free(core, lookup);
+    return err;
+}
+
+static bool keys_in_memory(const struct jq_core *core, const struct jq_submit *submit)
+{
+    struct jq_job_spec spec;
+
+    for (struct jq_reader r = jq_records_reader(submit->jobs); jq_job_spec_next(&r, &spec);)
+        if (spec.key.size && !jq_job_find_key(core, spec.key))
+            return false;
+    return true;
+}
+
+enum jq_err jq_submit_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    const uint64_t number = msg->correlation;
+    struct jq_client *client = peer->client;
+    const char *text;
+    bool keyed;
+
+    if (number == 0) {
+        jq_tell_error(core, peer, 0, JQ_EINVAL, "SUBMIT needs a request number from 1");
+        return JQ_OK;
+    }
+    JQ_TRY(jq_client_answered(core, client, msg->u.submit.answered));
+    const struct jq_request *request = jq_client_request(client, number);
+    if (request) {
+        core->count.resent++;
+        return answer(core, peer, request, (msg->u.submit.flags & JQ_SUBMIT_CALL) != 0);
+    }
+    if (number <= client->answered) {
+        jq_tell_error(core, peer, number, JQ_EALREADY,
+                      "this request was answered, and its answer acknowledged");
+        return JQ_OK;
+    }
+    const enum jq_err err = validate(core, &msg->u.submit, &keyed, &text);
+    if (err != JQ_OK) {
+        jq_tell_error(core, peer, number, err, text);
+        return JQ_OK;
+    }
+    if (keyed && !keys_in_memory(core, &msg->u.submit))
+        return park(core, peer, msg);
+    return accept_all(core, client, number, &msg->u.submit, keyed, NULL);
+}

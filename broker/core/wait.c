@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wait.c - who waits for which job. A result costs O(1) for each waiter when its job ends; nothing
+ * is polled. Results are promises: they leave when the end is durable. */
+#include "broker/core/state.h"
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+
+struct jq_waiter *jq_waiter_find(const struct jq_peer *peer, uint64_t correlation)
+{
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&peer->waits, at));) {
+        struct jq_waiter *waiter = JQ_ELEMENT(at, struct jq_waiter, in_peer);
+        if (waiter->correlation == correlation)
+            return waiter;
+    }
+    return NULL;
+}
+
+static void link_free(struct jq_wait_link *link)
+{
+    jq_dlist_remove(&link->in_job);
+    jq_dlist_remove(&link->in_waiter);
+    jq_free(link);
+}
+
+void jq_waiter_free(struct jq_waiter *waiter)
+{
+    struct jq_dlink *at;
+
+    while ((at = jq_dlist_first(&waiter->links)))
+        link_free(JQ_ELEMENT(at, struct jq_wait_link, in_waiter));
+    jq_dlist_remove(&waiter->in_peer);
+    jq_free(waiter);
+}
+
+void jq_waiter_settle(struct jq_waiter *waiter)
+{
+    if (jq_dlist_empty(&waiter->links) && waiter->lookups == 0)
+        jq_waiter_free(waiter);
+}
+
+void jq_wait_tell(struct jq_core *core, struct jq_peer *peer, uint64_t correlation, uint64_t batch,
+                  const struct jq_result *result)
+{
+    struct jq_buf *buf = jq_tell_record(core, peer, batch, JQ_FILL_RESULTS, correlation);
+
+    if (!buf)
+        return;
+    jq_result_write(buf, result);
+    jq_tell_record_end(core, peer, JQ_FILL_RESULTS);
+}
+
+void jq_wait_ended(struct jq_core *core, struct jq_job *job)
+{
+    struct jq_result result;
+    struct jq_dlink *at;
+
+    if (jq_dlist_empty(&job->waits))
+        return;
+    jq_result_of_job(job, &result);
+    while ((at = jq_dlist_first(&job->waits))) {
+        struct jq_wait_link *link = JQ_ELEMENT(at, struct jq_wait_link, in_job);
+        struct jq_waiter *waiter = link->waiter;
+        jq_wait_tell(core, waiter->peer, waiter->correlation, job->end_batch, &result);
+        link_free(link);
+        jq_waiter_settle(waiter);
+    }
+}
+
+/* lookup: ids that were not in memory. */
+static void loaded(struct jq_core *core, struct jq_lookup *lookup)
+{
+    struct jq_peer *peer = jq_peer_find(core, lookup->peer);
+    struct jq_waiter *waiter = peer ? jq_waiter_find(peer, lookup->correlation) : NULL;
+    size_t cursor = 0;
+
+    if (!waiter)
+        return;
+    for (uint32_t i = 0; i < lookup->count; i++) {
+        const struct jq_loaded_job *job = jq_lookup_found(lookup, &cursor, lookup->ids[i]);
+        struct jq_result result = { .id = lookup->ids[i] };
+        if (job)
+            jq_result_of_loaded(job, &result);
+        else
+            result.error = lookup->err != JQ_OK ? lookup->err : jq_absent(core, lookup->ids[i]);
+        jq_wait_tell(core, peer, lookup->correlation, JQ_AT_ONCE, &result);
+    }
+    waiter->lookups--;
+    jq_waiter_settle(waiter);
+}
+
+static enum jq_err look_up(struct jq_core *core, struct jq_waiter *waiter, const uint64_t *ids,
+                           uint32_t count)
+{
+    struct jq_lookup *lookup;
+
+    if (count == 0)
+        return JQ_OK;
+    lookup = jq_lookup_new(core, waiter->peer->id, waiter->correlation, loaded);
+    if (!lookup)
+        return JQ_ENOMEM;
+    const enum jq_err err =
+        jq_lookup_ids(core, lookup, ids, count, JQ_READ_RESULT | JQ_READ_VALUE, 0);
+    if (err != JQ_OK) {
+        jq_lookup_free(core, lookup);
+        return err;
+    }
+    waiter->lookups++;
+    return JQ_OK;
+}
+
+static enum jq_err wait_for(struct jq_core *core, struct jq_waiter *waiter, struct jq_job *job)
+{
+    struct jq_result result;
+
+    if (jq_state_is_terminal(job->state)) {
+        jq_result_of_job(job, &result);
+        jq_wait_tell(core, waiter->peer, waiter->correlation, job->end_batch, &result);
+        return JQ_OK;
+    }
+    struct jq_wait_link *link = jq_alloc_zero(1, sizeof *link);
+    if (!link)
+        return JQ_ENOMEM;
+    link->waiter = waiter;
+    link->job = job;
+    jq_dlist_append(&waiter->links, &link->in_waiter);
+    jq_dlist_append(&job->waits, &link->in_job);
+    return JQ_OK;
+}
+
+static enum jq_err wait_for_all(struct jq_core *core, struct jq_waiter *waiter, const uint64_t *ids,
+                                uint32_t count, uint64_t *absent)
+{
+    uint32_t absent_count = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct jq_job *job = jq_job_find(core, ids[i]);
+        if (job) {
+            JQ_TRY(wait_for(core, waiter, job));
+        } else if (jq_absent(core, ids[i]) == JQ_ENOENT) {
+            const struct jq_result unknown = { .id = ids[i], .error = JQ_ENOENT };
+            jq_wait_tell(core, waiter->peer, waiter->correlation, JQ_AT_ONCE, &unknown);
+        } else {
+            absent[absent_count++] = ids[i];
+        }
+    }
+    return look_up(core, waiter, absent, absent_count);
+}
+
+enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
+                          const uint64_t *ids, uint32_t count)
+{
+    struct jq_waiter *waiter = jq_waiter_find(peer, correlation);
+
+    if (waiter)
+        jq_waiter_free(waiter); /* asked again: the newest counts */
+    waiter = jq_alloc_zero(1, sizeof *waiter);
+    uint64_t *absent = jq_alloc(((size_t)count + 1) * sizeof *absent);
+    if (!waiter || !absent) {
+        jq_free(waiter);
+        jq_free(absent);
+        return JQ_ENOMEM;
+    }
+    waiter->peer = peer;
+    waiter->correlation = correlation;
+    jq_dlist_init(&waiter->links);
+    jq_dlist_append(&peer->waits, &waiter->in_peer);
+    const enum jq_err err = wait_for_all(core, waiter, ids, count, absent);
+    if (err == JQ_OK)
+        jq_waiter_settle(waiter);
+    else
+        jq_waiter_free(waiter);
+    jq_free(absent);
+    return err;
+}
+
+enum jq_err jq_ids_of(struct jq_records jobs, uint64_t **ret_ids)
+{
+    uint64_t *ids = jq_alloc(((size_t)jobs.count + 1) * sizeof *ids);
+    struct jq_job_ref ref;
+    uint32_t i = 0;
+
+    if (!ids)
+        return JQ_ENOMEM;
+    for (struct jq_reader r = jq_records_reader(jobs); jq_job_ref_next(&r, &ref);)
+        ids[i++] = ref.id;
+    *ret_ids = ids;
+    return JQ_OK;
+}
+
+enum jq_err jq_wait_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    uint64_t *ids;
+
+    if (msg->correlation == 0) {
+        jq_tell_error(core, peer, 0, JQ_EINVAL, "WAIT needs a correlation");
+        return JQ_OK;
+    }
+    JQ_TRY(jq_ids_of(msg->u.wait.jobs, &ids));
+    const enum jq_err err =
+        jq_wait_start(core, peer, msg->correlation, ids, msg->u.wait.jobs.count);
+    jq_free(ids);
+    return err;
+}
+
+void jq_unwait_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    struct jq_waiter *waiter = jq_waiter_find(peer, msg->correlation);
+
+    (void)core;
+    if (waiter)
+        jq_waiter_free(waiter);
+}

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * worker.c - worker sessions: joining and coming back, leases, credit, what they hold, the end. */
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/core/state.h"
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+
+/* ---- the object ---- */
+
+void jq_worker_free(struct jq_worker *worker)
+{
+    if (!worker)
+        return;
+    jq_blob_drop(worker->name);
+    jq_blob_drop(worker->config);
+    jq_free(worker);
+}
+
+static enum jq_err make(struct jq_core *core, uint64_t session, struct jq_view name,
+                        struct jq_worker **ret_worker)
+{
+    struct jq_worker *worker;
+
+    JQ_TRY(jq_map_reserve(&core->workers, 1));
+    JQ_TRY(jq_heap_reserve(&core->leases, 1));
+    worker = jq_alloc_zero(1, sizeof *worker);
+    if (!worker)
+        return JQ_ENOMEM;
+    worker->name = jq_blob_new(name);
+    if (!worker->name) {
+        jq_free(worker);
+        return JQ_ENOMEM;
+    }
+    worker->session = session;
+    worker->renewed_at = core->now.mono;
+    worker->lease_at = jq_ms_add(core->now.mono, core->conf.lease_ms);
+    jq_dlist_init(&worker->jobs);
+    JQ_CHECK(jq_map_put(&core->workers, session, worker) == JQ_OK);
+    JQ_CHECK(jq_heap_put(&core->leases, &worker->in_leases) == JQ_OK);
+    jq_dlist_append(&core->workers_in_order, &worker->in_all);
+    *ret_worker = worker;
+    return JQ_OK;
+}
+
+enum jq_err jq_worker_ghost(struct jq_core *core, uint64_t session, struct jq_view name,
+                            struct jq_worker **ret_worker)
+{
+    struct jq_worker *worker = jq_map_find(&core->workers, session);
+
+    if (!worker) {
+        JQ_TRY(make(core, session, name, &worker));
+        worker->ghost = true;
+        core->ghosts++;
+    }
+    *ret_worker = worker;
+    return JQ_OK;
+}
+
+uint64_t jq_worker_room(const struct jq_worker *worker)
+{
+    const bool able = worker->peer && !worker->ghost && !worker->draining;
+    return able && worker->credit > worker->granted ? worker->credit - worker->granted : 0;
+}
+
+void jq_worker_idle(struct jq_core *core, struct jq_worker *worker)
+{
+    const bool has_room = jq_worker_room(worker) > 0;
+
+    if (has_room && !jq_dlink_used(&worker->in_idle))
+        jq_dlist_append(&core->idle, &worker->in_idle);
+    else if (!has_room)
+        jq_dlist_remove(&worker->in_idle);
+}
+
+void jq_worker_renew(struct jq_core *core, struct jq_worker *worker)
+{
+    worker->renewed_at = core->now.mono; /* the heap follows when the old end has come */
+}
+
+void jq_worker_kill(struct jq_core *core, struct jq_job *job, struct jq_view reason)
+{
+    const struct jq_kill kill = {
+        .id = job->id,
+        .fence = job->fence,
+        .grace_ms = (uint64_t)core->conf.kill_grace_ms,
+        .reason = reason,
+    };
+    struct jq_buf record = { 0 };
+
+    if (!job->worker->peer)
+        return; /* told when it comes back */
+    jq_kill_write(&record, &kill);
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_KILLS,
+        .u.kills = { .jobs = jq_records_of(1, &record) },
+    };
+    if (jq_buf_ok(&record))
+        jq_tell(core, job->worker->peer, JQ_AT_ONCE, &msg);
+    jq_buf_fini(&record);
+}
+
+/* ---- giving jobs up ---- */
+
+/* A job whose holder has it no more. `charged`: the holder died of it, or so it seems. */
+static enum jq_err give_up(struct jq_core *core, struct jq_job *job, bool charged)
+{
+    char reason[96];
+
+    JQ_TRY(jq_job_reserve(core, job->queue, 1));
+    job->crashes += charged;
+    if (job->cancel_asked)
+        return jq_job_end(core, job, JQ_CANCELLED, "cancelled; its worker was lost");
+    if (charged && job->crashes >= core->conf.crashes_max) {
+        snprintf(reason, sizeof reason, "poison: %u workers were lost while they ran it",
+                 job->crashes);
+        const enum jq_err err = jq_job_end(core, job, JQ_FAILED, reason);
+        if (err != JQ_OK) {
+            job->crashes--;
+            return err;
+        }
+        core->count.quarantined++;
+        jq_trace(core, JQ_TRACE_WARN, "job.quarantined", "job=%llu crashes=%u",
+                 (unsigned long long)job->id, job->crashes);
+        return JQ_OK;
+    }
+    core->count.returned++;
+    jq_job_move(core, job, JQ_READY);
+    return JQ_OK;
+}
+
+static enum jq_err give_up_all(struct jq_core *core, struct jq_worker *worker, bool charged)
+{
+    for (struct jq_dlink *link; (link = jq_dlist_last(&worker->jobs));)
+        JQ_TRY(give_up(core, JQ_ELEMENT(link, struct jq_job, in_place), charged));
+    return JQ_OK;
+}
+
+static enum jq_err end(struct jq_core *core, struct jq_worker *worker, bool charged)
+{
+    JQ_TRY(jq_batch_reserve(core, 1));
+    JQ_TRY(give_up_all(core, worker, charged));
+    JQ_TRY(jq_batch_reserve(core, 1));
+    jq_batch_worker(core, worker, false);
+    core->ghosts -= worker->ghost;
+    if (worker->peer) {
+        struct jq_peer *peer = worker->peer;
+        peer->worker = NULL;
+        worker->peer = NULL;
+        jq_peer_drop(core, peer); /* its next message is answered NOHELLO */
+    }
+    jq_dlist_remove(&worker->in_idle);
+    jq_dlist_remove(&worker->in_all);
+    jq_heap_remove(&core->leases, &worker->in_leases);
+    jq_map_remove(&core->workers, worker->session);
+    jq_worker_free(worker);
+    return JQ_OK;
+}
+
+enum jq_err jq_worker_bye(struct jq_core *core, struct jq_worker *worker)
+{
+    jq_trace(core, JQ_TRACE_INFO, "worker.left", "worker=%.*s session=%016llx",
+             JQ_VIEW_ARG(jq_blob_view(worker->name)), (unsigned long long)worker->session);
+    return end(core, worker, false);
+}
+
+enum jq_err jq_worker_tick(struct jq_core *core)
+{
+    for (struct jq_heap_node *node; (node = jq_heap_first(&core->leases));) {
+        struct jq_worker *worker = JQ_ELEMENT(node, struct jq_worker, in_leases);
+        const jq_ms lease_at = jq_ms_add(worker->renewed_at, core->conf.lease_ms);
+        if (worker->lease_at > core->now.mono)
+            return JQ_OK;
+        if (lease_at > core->now.mono) {
+            worker->lease_at = lease_at;
+            jq_heap_moved(&core->leases, &worker->in_leases);
+            continue;
+        }
+        const uint64_t session = worker->session, busy = worker->busy;
+        char name[JQ_NAME_MAX + 1];
+        snprintf(name, sizeof name, "%.*s", JQ_VIEW_ARG(jq_blob_view(worker->name)));
+        JQ_TRY(end(core, worker, true));
+        core->count.leases_lost++;
+        jq_trace(core, JQ_TRACE_WARN, "lease.expired", "worker=%s session=%016llx jobs=%llu", name,
+                 (unsigned long long)session, (unsigned long long)busy);
+    }
+    return JQ_OK;
+}
+
+/* ---- HELLO ---- */
+
+/* Ready here, and running there: its mark was lost with the last incarnation, its worker was not.
+ * Only the incarnation just before can have granted the very job that was loaded: ids are unique
+ * within one incarnation, and what that one had not made durable is not loaded. */
+static bool adoptable(const struct jq_core *core, const struct jq_job *job, uint64_t fence)
+{
+    return job->state == JQ_READY && job->restored && !job->damaged &&
+           (fence >> 32) + 1 == core->meta.incarnation && fence > job->fence;
+}
+
+static void adopt(struct jq_core *core, struct jq_worker *worker, struct jq_job *job,
+                  uint64_t fence)
+{
+    job->fence = fence;
+    job->attempt = (uint32_t)fence;
+    job->started_at = job->started_at ? job->started_at : core->now.wall;
+    job->worker = worker;
+    jq_blob_drop(job->ran_on);
+    job->ran_on = jq_blob_hold(worker->name);
+    jq_job_move(core, job, JQ_RUNNING);
+}
+
+/* Compares what the worker holds with what it is thought to hold. */
+static enum jq_err reconcile(struct jq_core *core, struct jq_worker *worker,
+                             struct jq_records held_list, struct jq_buf *lost, uint32_t *ret_lost)
+{
+    const uint64_t mark = ++core->next_token;
+    struct jq_held held;
+
+    for (struct jq_reader r = jq_records_reader(held_list); jq_held_next(&r, &held);) {
+        struct jq_job *job = jq_job_find(core, held.id);
+        if (job && job->state == JQ_RUNNING && job->worker == worker && job->fence == held.fence) {
+            job->seen = mark;
+            continue;
+        }
+        if (job && jq_state_is_terminal(job->state) && job->fence == held.fence)
+            continue; /* its end is known and on its way to the disk: acknowledged then */
+        if (job && adoptable(core, job, held.fence)) {
+            JQ_TRY(jq_job_reserve(core, job->queue, 1));
+            adopt(core, worker, job, held.fence);
+            job->seen = mark;
+            continue;
+        }
+        jq_held_write(lost, &held);
+        ++*ret_lost;
+    }
+    struct jq_dlink *prev;
+    for (struct jq_dlink *at = jq_dlist_last(&worker->jobs); at; at = prev) {
+        struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_place);
+        prev = jq_dlist_prev(&worker->jobs, at);
+        if (job->seen != mark)
+            JQ_TRY(give_up(core, job, false)); /* it never received this grant */
+        else if (job->cancel_asked)
+            jq_worker_kill(core, job, jq_view_str("cancelled"));
+    }
+    return jq_buf_ok(lost) ? JQ_OK : JQ_ENOMEM;
+}
+
+static enum jq_err describe(struct jq_worker *worker, const struct jq_hello *hello)
+{
+    struct jq_blob *name = jq_blob_new(hello->name);
+    struct jq_blob *config = jq_blob_new(hello->config);
+
+    if (!name || !config) {
+        jq_blob_drop(name);
+        jq_blob_drop(config);
+        return JQ_ENOMEM;
+    }
+    jq_blob_drop(worker->name);
+    jq_blob_drop(worker->config);
+    worker->name = name;
+    worker->config = config;
+    worker->pid = hello->pid;
+    worker->slots = hello->slots;
+    snprintf(worker->host, sizeof worker->host, "%.*s", JQ_VIEW_ARG(hello->host));
+    return JQ_OK;
+}
+
+static void arrived(struct jq_core *core, struct jq_worker *worker, bool is_new)
+{
+    if (worker->ghost) {
+        worker->ghost = false;
+        core->ghosts--;
+    }
+    jq_trace(core, JQ_TRACE_INFO, is_new ? "worker.joined" : "worker.returned",
+             "worker=%.*s session=%016llx slots=%llu held=%llu",
+             JQ_VIEW_ARG(jq_blob_view(worker->name)), (unsigned long long)worker->session,
+             (unsigned long long)worker->slots, (unsigned long long)worker->busy);
+}
+
+enum jq_err jq_worker_hello(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    struct jq_worker *worker = jq_map_find(&core->workers, peer->session);
+    const bool is_new = !worker;
+    struct jq_buf lost = { 0 };
+    uint32_t lost_count = 0;
+
+    JQ_TRY(jq_batch_reserve(core, 1));
+    if (is_new)
+        JQ_TRY(make(core, peer->session, msg->u.hello.name, &worker));
+    struct jq_peer *old = worker->peer;
+    worker->peer = peer;
+    peer->worker = worker;
+    if (old && old != peer) {
+        const uint64_t id = old->id;
+        jq_peer_drop(core, old);
+        jq_close_peer(core, id);
+    }
+    jq_worker_renew(core, worker);
+    worker->credit = worker->granted = 0;
+    worker->draining = false;
+    jq_worker_idle(core, worker);
+    JQ_TRY(describe(worker, &msg->u.hello));
+    JQ_TRY(jq_batch_reserve(core, 1));
+    jq_batch_worker(core, worker, true);
+    enum jq_err err = reconcile(core, worker, msg->u.hello.held, &lost, &lost_count);
+    if (err == JQ_OK) {
+        arrived(core, worker, is_new);
+        jq_peer_welcome(core, peer, msg->correlation, peer->session,
+                        jq_records_of(lost_count, &lost));
+        for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&worker->jobs, at));)
+            jq_log_job_moved(core, JQ_ELEMENT(at, struct jq_job, in_place));
+    }
+    jq_buf_fini(&lost);
+    return err;
+}
+
+/* ---- while it is here ---- */
+
+enum jq_err jq_worker_beat(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    struct jq_worker *worker = jq_map_find(&core->workers, peer->session);
+
+    if (!worker) {
+        jq_tell_error(core, peer, msg->correlation, JQ_ENOHELLO, NULL);
+        return JQ_OK;
+    }
+    jq_worker_renew(core, worker);
+    const struct jq_msg answer = {
+        .tag = JQ_MSG_BEATEN,
+        .correlation = msg->correlation,
+        .u.beaten = { .number = msg->u.beat.number },
+    };
+    jq_tell(core, peer, JQ_AT_ONCE, &answer);
+    return JQ_OK;
+}
+
+enum jq_err jq_worker_credit(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    struct jq_worker *worker = peer->worker;
+
+    if (msg->u.credit.total > worker->credit)
+        worker->credit = msg->u.credit.total;
+    worker->draining = msg->u.credit.draining != 0;
+    jq_worker_idle(core, worker);
+    return JQ_OK;
+}
+
+enum jq_err jq_worker_release(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    struct jq_held held;
+
+    for (struct jq_reader r = jq_records_reader(msg->u.release.jobs); jq_held_next(&r, &held);) {
+        struct jq_job *job = jq_job_find(core, held.id);
+        if (job && job->state == JQ_RUNNING && job->worker == peer->worker &&
+            job->fence == held.fence)
+            JQ_TRY(give_up(core, job, false));
+        else
+            core->count.fenced++;
+    }
+    return JQ_OK;
+}
