@@ -27,7 +27,8 @@ struct jq_store_conf {
 
 /* --- backend --- */
 
-struct jq_backend; /* each implementation has its own, beginning with `const struct jq_store_ops *ops` */
+struct jq_backend; /* each implementation has its own, beginning with `const struct jq_store_ops
+                      *ops` */
 
 /* An error from a callback stops the walk and is returned. Records are borrowed for the call. */
 typedef enum jq_err jq_each_queue_fn(void *arg, const struct jq_queue_record *record);
@@ -37,18 +38,19 @@ typedef enum jq_err jq_each_worker_fn(void *arg, const struct jq_worker_record *
 
 /* Where a range of live jobs starts: after this key, in the queue's order. */
 struct jq_range {
-    uint32_t queue;  /* 0: all queues, in id order */
+    uint32_t queue; /* 0: all queues, in id order */
     bool has_after;
     int32_t priority; /* key after which to start */
     uint64_t id;
-    uint32_t order;  /* enum jq_order_kind */
+    uint32_t order; /* enum jq_order_kind */
     uint32_t limit;
 };
 
 struct jq_store_ops {
     const char *name;
-    /* Takes ownership of the path or fails: ELOCKED (detail names the pid), ECORRUPT (not ours, damaged,
-     * or acknowledged commits are missing), EVERSION (made by a newer jobq), EIO, ENOMEM. */
+    /* Takes ownership of the path or fails: ELOCKED (detail names the pid), ECORRUPT (not ours,
+     * damaged, or acknowledged commits are missing), EVERSION (made by a newer jobq), EIO, ENOMEM.
+     */
     enum jq_err (*open)(const struct jq_store_conf *conf, struct jq_backend **ret_backend,
                         struct jq_detail *ret_detail);
     enum jq_err (*load_meta)(struct jq_backend *backend, struct jq_store_meta *ret_meta);
@@ -89,8 +91,8 @@ struct jq_store_done {
     enum jq_err err;
     struct jq_detail detail;
     bool space_low;
-    struct jq_batch *batch; /* COMMITTED: back to the core (jq_core_give_batch) */
-    uint64_t token;         /* READ */
+    struct jq_batch *batch;     /* COMMITTED: back to the core (jq_core_give_batch) */
+    uint64_t token;             /* READ */
     struct jq_loaded_job *jobs; /* READ; with their bytes owned by this completion */
     size_t count;
     bool more;
@@ -113,7 +115,13 @@ JQ_MUST_USE enum jq_err jq_store_read(struct jq_store *store, const struct jq_re
 bool jq_store_idle(const struct jq_store *store); /* no commit is queued or under way */
 bool jq_store_take_done(struct jq_store *store, struct jq_store_done *ret_done);
 void jq_store_done_fini(struct jq_store_done *done); /* frees jobs; not the batch */
-/* Finishes what is queued, checkpoints, joins the thread, closes the backend. */
+/* The last known answer of space_low. It can change while nothing is committed: then the fd becomes
+ * readable without a completion. */
+bool jq_store_space_low(const struct jq_store *store);
+/* Finishes what is queued, checkpoints, joins the thread. Completions can still be taken, nothing
+ * can be handed over. */
+void jq_store_stop(struct jq_store *store);
+/* Stops, and closes the backend. Batches whose completions were not taken are still the core's. */
 void jq_store_close(struct jq_store **store);
 
 #endif

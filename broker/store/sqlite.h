@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sqlite.h - the SQLite backend, inside. Only sqlite_*.c include this, and only they know SQLite.
+ * One connection, one thread at a time. */
+#ifndef JQ_STORE_SQLITE_H
+#define JQ_STORE_SQLITE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sqlite3.h>
+
+#include "broker/store/mark.h"
+#include "broker/store/path.h"
+#include "broker/store/sqlite_schema.h"
+#include "broker/store/store.h"
+
+enum jq_sql {
+#define SQL(name, text) JQ_SQL_##name,
+#include "broker/store/sqlite_statements.def"
+    JQ_SQL_COUNT
+};
+
+struct jq_sqlite {
+    struct jq_backend backend; /* first: ops */
+    sqlite3 *db;
+    sqlite3_stmt *statements[JQ_SQL_COUNT];
+    struct jq_store_path path;
+    struct jq_mark mark;
+    struct jq_store_meta meta; /* of the last commit */
+    uint64_t top_id;           /* no stored job has a higher id */
+    uint32_t wal_pages;        /* in the log, not yet in the file */
+    uint32_t page_bytes;
+    /* Space: looked at again after so many commits or bytes. */
+    int64_t min_free_bytes, max_bytes;
+    uint32_t commits_unchecked;
+    uint64_t bytes_unchecked;
+    bool is_space_low;
+    bool is_log_stuck; /* the log could not be written back: the disk was full */
+};
+
+static inline struct jq_sqlite *jq_sqlite_of(struct jq_backend *backend)
+{
+    return (struct jq_sqlite *)backend;
+}
+
+/* --- sqlite_open.c --- */
+enum jq_err jq_sqlite_open(const struct jq_store_conf *conf, struct jq_backend **ret_backend,
+                           struct jq_detail *ret_detail);
+void jq_sqlite_close(struct jq_backend **backend);
+/* Translates an SQLite result code, with the connection's message into detail. Never JQ_OK. */
+enum jq_err jq_sqlite_error(const struct jq_sqlite *sqlite, int code, const char *doing,
+                            struct jq_detail *detail);
+
+/* --- sqlite_rest.c: between commits --- */
+enum jq_err jq_sqlite_rest(struct jq_backend *backend, bool idle, struct jq_detail *ret_detail);
+bool jq_sqlite_space_low(struct jq_backend *backend);
+/* All of the log into the file, and the log starts over; its file keeps its size. */
+enum jq_err jq_sqlite_checkpoint(struct jq_sqlite *sqlite, int mode, struct jq_detail *ret_detail);
+
+/* --- sqlite_commit.c --- */
+enum jq_err jq_sqlite_commit(struct jq_backend *backend, const struct jq_batch *batch,
+                             struct jq_detail *ret_detail);
+
+/* --- sqlite_read.c --- */
+enum jq_err jq_sqlite_load_meta(struct jq_backend *backend, struct jq_store_meta *ret_meta);
+enum jq_err jq_sqlite_load_queues(struct jq_backend *backend, jq_each_queue_fn *each, void *arg);
+enum jq_err jq_sqlite_load_jobs(struct jq_backend *backend, const struct jq_range *range,
+                                jq_each_job_fn *each, void *arg);
+enum jq_err jq_sqlite_load_requests(struct jq_backend *backend, jq_each_request_fn *each,
+                                    void *arg);
+enum jq_err jq_sqlite_load_workers(struct jq_backend *backend, jq_each_worker_fn *each, void *arg);
+enum jq_err jq_sqlite_read(struct jq_backend *backend, const struct jq_read *read,
+                           jq_each_job_fn *each, void *arg, bool *ret_more);
+/* The row of META_GET, checked. ECORRUPT: absent or its CRC does not fit. */
+enum jq_err jq_sqlite_read_meta(struct jq_sqlite *sqlite, struct jq_store_meta *ret_meta);
+
+/* --- sqlite_row.c: records to parameters and columns to records, and the CRCs between --- */
+
+/* Bind one group of columns from parameter or read it from column `at`. Bound bytes are borrowed
+ * until the statement has been reset, read ones until it is stepped. An SQLite code: SQLITE_OK or
+ * the first that failed. */
+int jq_row_bind_set(sqlite3_stmt *statement, int at, const struct jq_job_record *job);
+int jq_row_bind_fixed(sqlite3_stmt *statement, int at, const struct jq_job_record *job);
+int jq_row_bind_result(sqlite3_stmt *statement, int at, uint64_t id,
+                       const struct jq_result_record *result); /* NULL: none */
+int jq_row_bind_queue(sqlite3_stmt *statement, const struct jq_queue_record *queue);
+int jq_row_bind_request(sqlite3_stmt *statement, const struct jq_request_record *request);
+int jq_row_bind_worker(sqlite3_stmt *statement, const struct jq_worker_record *worker);
+int jq_row_bind_meta(sqlite3_stmt *statement, const struct jq_store_meta *meta);
+
+/* A row of JQ_LIVE_ROW, or JQ_ENDED_ROW. What cannot be trusted sets job.damaged: a damaged result
+ * is given as one that says so, never as what it says. EINVAL never; ENOMEM when SQLite had none.
+ */
+enum jq_err jq_row_read_job(sqlite3_stmt *statement, bool ended, uint32_t parts,
+                            struct jq_loaded_job *ret_job);
+/* ECORRUPT: the CRC does not fit. */
+enum jq_err jq_row_read_queue(sqlite3_stmt *statement, struct jq_queue_record *ret_queue);
+enum jq_err jq_row_read_request(sqlite3_stmt *statement, struct jq_request_record *ret_request);
+enum jq_err jq_row_read_worker(sqlite3_stmt *statement, struct jq_worker_record *ret_worker);
+enum jq_err jq_row_read_meta(sqlite3_stmt *statement, struct jq_store_meta *ret_meta);
+
+#endif

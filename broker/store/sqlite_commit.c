@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sqlite_commit.c - one batch, one transaction. Store thread. */
+#include <string.h>
+
+#include "broker/store/sqlite.h"
+
+static int run(struct jq_sqlite *sqlite, enum jq_sql which)
+{
+    sqlite3_stmt *statement = sqlite->statements[which];
+
+    const int code = sqlite3_step(statement);
+    const int reset = sqlite3_reset(statement);
+    return code == SQLITE_DONE || code == SQLITE_ROW ? reset : code;
+}
+
+static int run_with_id(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t id)
+{
+    const int code = sqlite3_bind_int64(sqlite->statements[which], 1, (sqlite3_int64)id);
+    return code == SQLITE_OK ? run(sqlite, which) : code;
+}
+
+static int run_with_set(struct jq_sqlite *sqlite, enum jq_sql which,
+                        const struct jq_job_record *job)
+{
+    const int code = jq_row_bind_set(sqlite->statements[which], 1, job);
+    return code == SQLITE_OK ? run(sqlite, which) : code;
+}
+
+static int job_delete(struct jq_sqlite *sqlite, uint64_t id)
+{
+    const int code = run_with_id(sqlite, JQ_SQL_JOB_DELETE, id);
+    if (code != SQLITE_OK || sqlite3_changes(sqlite->db) > 0)
+        return code;
+    return run_with_id(sqlite, JQ_SQL_ENDED_DELETE, id);
+}
+
+static int job_put(struct jq_sqlite *sqlite, const struct jq_store_op *op)
+{
+    const struct jq_job_record *job = &op->u.job;
+    const bool ended = jq_state_is_terminal(job->state);
+    const enum jq_sql which = ended ? JQ_SQL_ENDED_PUT : JQ_SQL_JOB_PUT;
+    sqlite3_stmt *statement = sqlite->statements[which];
+    int code = SQLITE_OK;
+
+    if (job->id <= sqlite->top_id)
+        code = job_delete(sqlite, job->id); /* a replacement */
+    if (code == SQLITE_OK)
+        code = jq_row_bind_set(statement, 1, job);
+    if (code == SQLITE_OK && ended)
+        code = jq_row_bind_result(statement, 1 + JQ_SET_COUNT, job->id,
+                                  op->has_result ? op->result : NULL);
+    if (code == SQLITE_OK)
+        code = jq_row_bind_fixed(statement, 1 + JQ_SET_COUNT + (ended ? JQ_RESULT_COUNT : 0), job);
+    return code == SQLITE_OK ? run(sqlite, which) : code;
+}
+
+/* Binds the id and the result, from the result's usual place on, and runs. */
+static int run_with_result(struct jq_sqlite *sqlite, enum jq_sql which,
+                           const struct jq_store_op *op)
+{
+    sqlite3_stmt *statement = sqlite->statements[which];
+    int code = sqlite3_bind_int64(statement, 1, (sqlite3_int64)op->u.job.id);
+
+    if (code == SQLITE_OK)
+        code = jq_row_bind_result(statement, 1 + JQ_SET_COUNT, op->u.job.id,
+                                  op->has_result ? op->result : NULL);
+    return code == SQLITE_OK ? run(sqlite, which) : code;
+}
+
+/* The row is where live jobs are: it moves. Else it has ended before. */
+static int job_end(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool *ret_found)
+{
+    int code = jq_row_bind_set(sqlite->statements[JQ_SQL_JOB_END], 1, &op->u.job);
+
+    if (code == SQLITE_OK)
+        code = run_with_result(sqlite, JQ_SQL_JOB_END, op);
+    if (code != SQLITE_OK)
+        return code;
+    if (sqlite3_changes(sqlite->db) > 0)
+        return run_with_id(sqlite, JQ_SQL_JOB_DELETE, op->u.job.id);
+    code = run_with_set(sqlite, JQ_SQL_ENDED_SET, &op->u.job);
+    *ret_found = sqlite3_changes(sqlite->db) > 0;
+    if (code == SQLITE_OK && *ret_found && op->has_result)
+        code = run_with_result(sqlite, JQ_SQL_ENDED_RESULT, op);
+    return code;
+}
+
+static int job_set(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool *ret_found)
+{
+    const struct jq_job_record *job = &op->u.job;
+
+    *ret_found = true;
+    if (jq_state_is_terminal(job->state))
+        return job_end(sqlite, op, ret_found);
+    int code = run_with_set(sqlite, JQ_SQL_JOB_SET, job);
+    if (code != SQLITE_OK || sqlite3_changes(sqlite->db) > 0)
+        return code;
+    /* An ended job that lives again. */
+    code = run_with_set(sqlite, JQ_SQL_JOB_REVIVE, job);
+    *ret_found = sqlite3_changes(sqlite->db) > 0;
+    return code == SQLITE_OK && *ret_found ? run_with_id(sqlite, JQ_SQL_ENDED_DELETE, job->id)
+                                           : code;
+}
+
+static int run_bound(struct jq_sqlite *sqlite, enum jq_sql which, int code)
+{
+    return code == SQLITE_OK ? run(sqlite, which) : code;
+}
+
+static int other(struct jq_sqlite *sqlite, const struct jq_store_op *op)
+{
+    sqlite3_stmt *const *statements = sqlite->statements;
+    const struct jq_request_record *request = &op->u.request;
+    int code;
+
+    switch (op->kind) {
+    case JQ_OP_QUEUE_PUT:
+        code = jq_row_bind_queue(statements[JQ_SQL_QUEUE_PUT], &op->u.queue);
+        return run_bound(sqlite, JQ_SQL_QUEUE_PUT, code);
+    case JQ_OP_QUEUE_DELETE:
+        return run_with_id(sqlite, JQ_SQL_QUEUE_DELETE, op->u.queue.id);
+    case JQ_OP_REQUEST_PUT:
+        code = jq_row_bind_request(statements[JQ_SQL_REQUEST_PUT], request);
+        return run_bound(sqlite, JQ_SQL_REQUEST_PUT, code);
+    case JQ_OP_REQUEST_DELETE:
+        code = sqlite3_bind_int64(statements[JQ_SQL_REQUEST_DELETE], 2,
+                                  (sqlite3_int64)request->number);
+        return code == SQLITE_OK ? run_with_id(sqlite, JQ_SQL_REQUEST_DELETE, request->session)
+                                 : code;
+    case JQ_OP_SESSION_DELETE:
+        return run_with_id(sqlite, JQ_SQL_SESSION_DELETE, request->session);
+    case JQ_OP_WORKER_PUT:
+        code = jq_row_bind_worker(statements[JQ_SQL_WORKER_PUT], &op->u.worker);
+        return run_bound(sqlite, JQ_SQL_WORKER_PUT, code);
+    case JQ_OP_WORKER_DELETE:
+        return run_with_id(sqlite, JQ_SQL_WORKER_DELETE, op->u.worker.session);
+    case JQ_OP_NONE:
+    case JQ_OP_JOB_PUT:
+    case JQ_OP_JOB_SET:
+    case JQ_OP_JOB_DELETE:
+        break;
+    }
+    return SQLITE_OK;
+}
+
+static enum jq_err apply(struct jq_sqlite *sqlite, const struct jq_store_op *op, uint64_t *top_id,
+                         struct jq_detail *detail)
+{
+    bool found = true;
+    int code;
+
+    if (op->kind == JQ_OP_JOB_PUT) {
+        code = job_put(sqlite, op);
+        if (op->u.job.id > *top_id)
+            *top_id = op->u.job.id;
+    } else if (op->kind == JQ_OP_JOB_SET) {
+        code = job_set(sqlite, op, &found);
+    } else if (op->kind == JQ_OP_JOB_DELETE) {
+        code = job_delete(sqlite, op->u.job.id);
+    } else {
+        code = other(sqlite, op);
+    }
+    if (code != SQLITE_OK)
+        return jq_sqlite_error(sqlite, code, "cannot write", detail);
+    if (!found) {
+        jq_detail_set(detail, "%s: job %llu should be in it and is not", sqlite->path.file,
+                      (unsigned long long)op->u.job.id);
+        return JQ_ECORRUPT;
+    }
+    return JQ_OK;
+}
+
+static enum jq_err write_all(struct jq_sqlite *sqlite, const struct jq_batch *batch,
+                             const struct jq_store_meta *meta, uint64_t *top_id,
+                             struct jq_detail *detail)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (batch->ops[i].kind != JQ_OP_NONE)
+            JQ_TRY(apply(sqlite, &batch->ops[i], top_id, detail));
+    }
+    int code = jq_row_bind_meta(sqlite->statements[JQ_SQL_META_SET], meta);
+    code = run_bound(sqlite, JQ_SQL_META_SET, code);
+    if (code == SQLITE_OK)
+        code = run(sqlite, JQ_SQL_COMMIT);
+    return code == SQLITE_OK ? JQ_OK : jq_sqlite_error(sqlite, code, "cannot commit", detail);
+}
+
+enum jq_err jq_sqlite_commit(struct jq_backend *backend, const struct jq_batch *batch,
+                             struct jq_detail *ret_detail)
+{
+    struct jq_sqlite *sqlite = jq_sqlite_of(backend);
+    struct jq_store_meta meta = batch->meta;
+    uint64_t top_id = sqlite->top_id;
+
+    memcpy(meta.store_id, sqlite->meta.store_id, sizeof(meta.store_id)); /* never changes */
+    if (meta.commit_sequence <= sqlite->meta.commit_sequence) {
+        jq_detail_set(ret_detail, "batch %llu after batch %llu",
+                      (unsigned long long)meta.commit_sequence,
+                      (unsigned long long)sqlite->meta.commit_sequence);
+        return JQ_EINVAL;
+    }
+    int code = run(sqlite, JQ_SQL_BEGIN);
+    if (code != SQLITE_OK)
+        return jq_sqlite_error(sqlite, code, "cannot write", ret_detail);
+    enum jq_err err = write_all(sqlite, batch, &meta, &top_id, ret_detail);
+    if (err != JQ_OK) {
+        /* Whatever ROLLBACK says, the outcome is unknown to the caller. */
+        if (!sqlite3_get_autocommit(sqlite->db))
+            run(sqlite, JQ_SQL_ROLLBACK);
+        return err;
+    }
+    sqlite->top_id = top_id;
+    sqlite->meta = meta;
+    sqlite->commits_unchecked++;
+    sqlite->bytes_unchecked += batch->bytes;
+    err = jq_mark_write(&sqlite->mark, &sqlite->meta);
+    if (err != JQ_OK)
+        jq_detail_set(ret_detail, "%s.mark: cannot be written", sqlite->path.file);
+    return err;
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sqlite_read.c - loads and reads. Every path resets its statement: one left open would pin the
+ * log. */
+#include "broker/store/sqlite.h"
+
+#include "broker/core/order.h"
+
+_Static_assert(JQ_READ_VALUE == 2 && JQ_READ_OUTPUT == 4 && JQ_READ_PAYLOAD == 8,
+               "sqlite_schema.h tests these bits");
+
+#define ALL_PARTS (JQ_READ_RESULT | JQ_READ_VALUE | JQ_READ_OUTPUT | JQ_READ_PAYLOAD)
+
+/* JQ_OK: a row stands there, or *ret_end. */
+static enum jq_err step(struct jq_sqlite *sqlite, sqlite3_stmt *statement, bool *ret_end)
+{
+    const int code = sqlite3_step(statement);
+
+    *ret_end = code == SQLITE_DONE;
+    if (code == SQLITE_DONE || code == SQLITE_ROW)
+        return JQ_OK;
+    return jq_sqlite_error(sqlite, code, "cannot read", NULL);
+}
+
+enum jq_err jq_sqlite_read_meta(struct jq_sqlite *sqlite, struct jq_store_meta *ret_meta)
+{
+    sqlite3_stmt *statement = sqlite->statements[JQ_SQL_META_GET];
+    bool end;
+
+    enum jq_err err = step(sqlite, statement, &end);
+    if (err == JQ_OK)
+        err = end ? JQ_ECORRUPT : jq_row_read_meta(statement, ret_meta);
+    sqlite3_reset(statement);
+    return err;
+}
+
+enum jq_err jq_sqlite_load_meta(struct jq_backend *backend, struct jq_store_meta *ret_meta)
+{
+    *ret_meta = jq_sqlite_of(backend)->meta;
+    return JQ_OK;
+}
+
+enum jq_err jq_sqlite_load_queues(struct jq_backend *backend, jq_each_queue_fn *each, void *arg)
+{
+    struct jq_sqlite *sqlite = jq_sqlite_of(backend);
+    sqlite3_stmt *statement = sqlite->statements[JQ_SQL_QUEUES];
+    struct jq_queue_record record;
+    bool end;
+
+    enum jq_err err = step(sqlite, statement, &end);
+    while (err == JQ_OK && !end) {
+        err = jq_row_read_queue(statement, &record);
+        if (err == JQ_OK)
+            err = each(arg, &record);
+        if (err == JQ_OK)
+            err = step(sqlite, statement, &end);
+    }
+    sqlite3_reset(statement);
+    return err;
+}
+
+enum jq_err jq_sqlite_load_requests(struct jq_backend *backend, jq_each_request_fn *each, void *arg)
+{
+    struct jq_sqlite *sqlite = jq_sqlite_of(backend);
+    sqlite3_stmt *statement = sqlite->statements[JQ_SQL_REQUESTS];
+    struct jq_request_record record;
+    bool end;
+
+    enum jq_err err = step(sqlite, statement, &end);
+    while (err == JQ_OK && !end) {
+        err = jq_row_read_request(statement, &record);
+        if (err == JQ_OK)
+            err = each(arg, &record);
+        if (err == JQ_OK)
+            err = step(sqlite, statement, &end);
+    }
+    sqlite3_reset(statement);
+    return err;
+}
+
+enum jq_err jq_sqlite_load_workers(struct jq_backend *backend, jq_each_worker_fn *each, void *arg)
+{
+    struct jq_sqlite *sqlite = jq_sqlite_of(backend);
+    sqlite3_stmt *statement = sqlite->statements[JQ_SQL_WORKERS];
+    struct jq_worker_record record;
+    bool end;
+
+    enum jq_err err = step(sqlite, statement, &end);
+    while (err == JQ_OK && !end) {
+        err = jq_row_read_worker(statement, &record);
+        if (err == JQ_OK)
+            err = each(arg, &record);
+        if (err == JQ_OK)
+            err = step(sqlite, statement, &end);
+    }
+    sqlite3_reset(statement);
+    return err;
+}
+
+/* --- jobs --- */
+
+/* A statement over one of the two tables, and what of its rows is wanted. */
+struct cursor {
+    struct jq_sqlite *sqlite;
+    sqlite3_stmt *statement;
+    bool ended; /* the table of ended jobs */
+    bool end;
+    uint32_t parts;
+};
+
+static enum jq_err cursor_open(struct cursor *cursor, struct jq_sqlite *sqlite, enum jq_sql which,
+                               bool ended, uint32_t parts)
+{
+    *cursor = (struct cursor){
+        .sqlite = sqlite, .statement = sqlite->statements[which], .ended = ended, .parts = parts
+    };
+    const int code = sqlite3_bind_int64(cursor->statement, 1, parts);
+    return code == SQLITE_OK ? JQ_OK : jq_sqlite_error(sqlite, code, "cannot read", NULL);
+}
+
+static enum jq_err cursor_bind(struct cursor *cursor, int at, int64_t number)
+{
+    const int code = sqlite3_bind_int64(cursor->statement, at, number);
+    return code == SQLITE_OK ? JQ_OK : jq_sqlite_error(cursor->sqlite, code, "cannot read", NULL);
+}
+
+static enum jq_err cursor_step(struct cursor *cursor)
+{
+    return step(cursor->sqlite, cursor->statement, &cursor->end);
+}
+
+static void cursor_close(struct cursor *cursor)
+{
+    if (cursor->statement)
+        sqlite3_reset(cursor->statement);
+}
+
+static uint64_t cursor_id(const struct cursor *cursor)
+{
+    return (uint64_t)sqlite3_column_int64(cursor->statement, 0);
+}
+
+static enum jq_err cursor_give(struct cursor *cursor, jq_each_job_fn *each, void *arg)
+{
+    struct jq_loaded_job job;
+
+    JQ_TRY(jq_row_read_job(cursor->statement, cursor->ended, cursor->parts, &job));
+    return each(arg, &job);
+}
+
+/* Ids above what an SQLite key holds are never stored; as bounds they mean "no bound". */
+static int64_t as_key(uint64_t id)
+{
+    return id > INT64_MAX ? INT64_MAX : (int64_t)id;
+}
+
+static enum jq_err bind_range(struct cursor *cursor, const struct jq_range *range, uint32_t order)
+{
+    const bool down = order == JQ_LIFO;
+    const int64_t none = down ? INT64_MAX : 0;
+
+    JQ_TRY(cursor_bind(cursor, 2, range->queue));
+    JQ_TRY(cursor_bind(cursor, 3, range->has_after ? as_key(range->id) : none));
+    JQ_TRY(cursor_bind(cursor, 4, range->limit));
+    if (order == JQ_PRIORITY)
+        JQ_TRY(cursor_bind(cursor, 5, range->has_after ? range->priority : INT64_MIN));
+    return JQ_OK;
+}
+
+enum jq_err jq_sqlite_load_jobs(struct jq_backend *backend, const struct jq_range *range,
+                                jq_each_job_fn *each, void *arg)
+{
+    const uint32_t order = range->queue == 0 ? JQ_FIFO : range->order;
+    const enum jq_sql which = order == JQ_PRIORITY ? JQ_SQL_RANGE_PRIORITY
+                              : order == JQ_LIFO   ? JQ_SQL_RANGE_DOWN
+                                                   : JQ_SQL_RANGE_UP;
+    struct cursor cursor;
+
+    enum jq_err err = cursor_open(&cursor, jq_sqlite_of(backend), which, false, ALL_PARTS);
+    if (err == JQ_OK)
+        err = bind_range(&cursor, range, order);
+    if (err == JQ_OK)
+        err = cursor_step(&cursor);
+    while (err == JQ_OK && !cursor.end) {
+        err = cursor_give(&cursor, each, arg);
+        if (err == JQ_OK)
+            err = cursor_step(&cursor);
+    }
+    cursor_close(&cursor);
+    return err;
+}
+
+static enum jq_err read_one(struct jq_sqlite *sqlite, uint64_t id, uint32_t parts,
+                            jq_each_job_fn *each, void *arg)
+{
+    static const enum jq_sql places[] = { JQ_SQL_JOB_GET, JQ_SQL_ENDED_GET };
+    struct cursor cursor;
+    bool found = false;
+    enum jq_err err = JQ_OK;
+
+    if (id > INT64_MAX)
+        return JQ_OK;
+    for (int i = 0; err == JQ_OK && !found && i < 2; i++) {
+        err = cursor_open(&cursor, sqlite, places[i], i == 1, parts);
+        if (err == JQ_OK)
+            err = cursor_bind(&cursor, 2, (int64_t)id);
+        if (err == JQ_OK)
+            err = cursor_step(&cursor);
+        found = err == JQ_OK && !cursor.end;
+        if (found)
+            err = cursor_give(&cursor, each, arg);
+        cursor_close(&cursor);
+    }
+    return err;
+}
+
+static enum jq_err open_key(struct cursor *cursor, struct jq_sqlite *sqlite, bool ended,
+                            const struct jq_read *read)
+{
+    JQ_TRY(
+        cursor_open(cursor, sqlite, ended ? JQ_SQL_ENDED_KEY : JQ_SQL_JOB_KEY, ended, read->parts));
+    const int code =
+        sqlite3_bind_blob64(cursor->statement, 2, read->key, strlen(read->key), SQLITE_STATIC);
+    if (code != SQLITE_OK)
+        return jq_sqlite_error(sqlite, code, "cannot read", NULL);
+    return cursor_step(cursor);
+}
+
+static enum jq_err open_list(struct cursor *cursor, struct jq_sqlite *sqlite, bool ended,
+                             const struct jq_read *read)
+{
+    const uint32_t all = (1u << JQ_JOB_STATES) - 1;
+    const uint32_t here = ended ? all & ~((1u << JQ_SUCCEEDED) - 1) : (1u << JQ_SUCCEEDED) - 1;
+    const uint32_t states = (read->states ? read->states : all) & here;
+
+    *cursor = (struct cursor){ .end = true };
+    if (states == 0)
+        return JQ_OK;
+    JQ_TRY(cursor_open(cursor, sqlite, ended ? JQ_SQL_ENDED_LIST : JQ_SQL_JOB_LIST, ended,
+                       read->parts));
+    JQ_TRY(cursor_bind(cursor, 2, read->queue));
+    JQ_TRY(cursor_bind(cursor, 3, as_key(read->before_id ? read->before_id : UINT64_MAX)));
+    JQ_TRY(cursor_bind(cursor, 4, states));
+    return cursor_step(cursor);
+}
+
+/* Both tables, merged by falling id. *ret_more: a row stood there when the limit was reached. */
+static enum jq_err merge(struct cursor *live, struct cursor *ended, uint32_t limit,
+                         jq_each_job_fn *each, void *arg, bool *ret_more)
+{
+    uint32_t given = 0;
+
+    while (!live->end || !ended->end) {
+        if (given == limit) {
+            *ret_more = true;
+            return JQ_OK;
+        }
+        struct cursor *next =
+            ended->end || (!live->end && cursor_id(live) > cursor_id(ended)) ? live : ended;
+        JQ_TRY(cursor_give(next, each, arg));
+        given++;
+        JQ_TRY(cursor_step(next));
+    }
+    return JQ_OK;
+}
+
+static enum jq_err read_both(struct jq_sqlite *sqlite, const struct jq_read *read,
+                             jq_each_job_fn *each, void *arg, bool *ret_more)
+{
+    const bool by_key = read->kind == JQ_READ_KEY;
+    struct cursor live = { 0 }, ended = { 0 };
+    bool more = false;
+
+    enum jq_err err =
+        by_key ? open_key(&live, sqlite, false, read) : open_list(&live, sqlite, false, read);
+    if (err == JQ_OK)
+        err = by_key ? open_key(&ended, sqlite, true, read) : open_list(&ended, sqlite, true, read);
+    if (err == JQ_OK)
+        err = merge(&live, &ended, by_key ? 1 : read->limit, each, arg, &more);
+    cursor_close(&live);
+    cursor_close(&ended);
+    if (err == JQ_OK && !by_key)
+        *ret_more = more;
+    return err;
+}
+
+enum jq_err jq_sqlite_read(struct jq_backend *backend, const struct jq_read *read,
+                           jq_each_job_fn *each, void *arg, bool *ret_more)
+{
+    struct jq_sqlite *sqlite = jq_sqlite_of(backend);
+
+    *ret_more = false;
+    if (read->kind == JQ_READ_KEY && !read->key)
+        return JQ_OK;
+    if (read->kind != JQ_READ_JOBS)
+        return read_both(sqlite, read, each, arg, ret_more);
+    for (uint32_t i = 0; i < read->count; i++)
+        JQ_TRY(read_one(sqlite, read->ids[i], read->parts, each, arg));
+    return JQ_OK;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sqlite_schema.c - the steps of the schema, append only. A step that has shipped is never changed:
+ * files made by it are out there.
+ *
+ * Two tables for jobs, not one with a state index: an index over (state, id) costs a third of the
+ * insert rate, while a row that moves once at its end costs only those that are kept. So loading
+ * and listing live jobs never walks past millions of ended ones. The one index is over users' own
+ * keys and costs jobs without a key next to nothing. */
+#include "broker/store/sqlite_schema.h"
+
+#include <stdio.h>
+
+#include "broker/store/path.h"
+
+#define JOB_SET_TYPES                                                                  \
+    "id INTEGER PRIMARY KEY, state INTEGER NOT NULL, flags INTEGER NOT NULL,"          \
+    "attempt INTEGER NOT NULL, crashes INTEGER NOT NULL, fence INTEGER NOT NULL,"      \
+    "session INTEGER NOT NULL, started_at INTEGER NOT NULL, set_crc INTEGER NOT NULL," \
+    "queue INTEGER NOT NULL, priority INTEGER NOT NULL, owner INTEGER NOT NULL,"       \
+    "created_at INTEGER NOT NULL, crc INTEGER NOT NULL, payload_crc INTEGER NOT NULL,"
+#define JOB_BYTES_TYPES \
+    "worker BLOB NOT NULL, handler BLOB NOT NULL, title BLOB NOT NULL, key BLOB NOT NULL,"
+
+static const char *const steps[] = {
+    /* 0 -> 1 */
+    "CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1),"
+    "commit_sequence INTEGER NOT NULL, next_id INTEGER NOT NULL, next_queue INTEGER NOT NULL,"
+    "incarnation INTEGER NOT NULL, crc INTEGER NOT NULL, store_id BLOB NOT NULL) STRICT;"
+    "CREATE TABLE job (" JOB_SET_TYPES JOB_BYTES_TYPES "payload BLOB NOT NULL) STRICT;"
+    "CREATE INDEX job_key ON job (key) WHERE key <> x'';"
+    "CREATE TABLE ended (" JOB_SET_TYPES
+    "has_result INTEGER NOT NULL, ended_at INTEGER NOT NULL, code INTEGER NOT NULL,"
+    "signal INTEGER NOT NULL, wall_us INTEGER NOT NULL, user_us INTEGER NOT NULL,"
+    "system_us INTEGER NOT NULL, max_rss_kib INTEGER NOT NULL, stdout_bytes INTEGER NOT NULL,"
+    "stderr_bytes INTEGER NOT NULL, result_crc INTEGER NOT NULL, value_crc INTEGER NOT NULL,"
+    "output_crc INTEGER NOT NULL," JOB_BYTES_TYPES
+    "reason BLOB NOT NULL, value BLOB NOT NULL, stdout_head BLOB NOT NULL,"
+    "stdout_tail BLOB NOT NULL, stderr_head BLOB NOT NULL, stderr_tail BLOB NOT NULL,"
+    "payload BLOB NOT NULL) STRICT;"
+    "CREATE INDEX ended_key ON ended (key) WHERE key <> x'';"
+    "CREATE TABLE queue (id INTEGER PRIMARY KEY, discipline INTEGER NOT NULL,"
+    "maxsize INTEGER NOT NULL, blocked INTEGER NOT NULL, delayed INTEGER NOT NULL,"
+    "ready INTEGER NOT NULL, running INTEGER NOT NULL, succeeded INTEGER NOT NULL,"
+    "failed INTEGER NOT NULL, cancelled INTEGER NOT NULL, crc INTEGER NOT NULL,"
+    "name BLOB NOT NULL) STRICT;"
+    "CREATE TABLE request (session INTEGER NOT NULL, number INTEGER NOT NULL,"
+    "first_id INTEGER NOT NULL, count INTEGER NOT NULL, made_at INTEGER NOT NULL,"
+    "crc INTEGER NOT NULL, each BLOB NOT NULL, PRIMARY KEY (session, number))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE worker (session INTEGER PRIMARY KEY, crc INTEGER NOT NULL, name BLOB NOT NULL)"
+    " STRICT;",
+};
+
+_Static_assert(sizeof(steps) / sizeof(steps[0]) == JQ_STORE_VERSION, "a step for every version");
+
+int jq_sqlite_migrate(sqlite3 *db, int version)
+{
+    char sql[96];
+    int code = SQLITE_OK;
+
+    for (; code == SQLITE_OK && version < JQ_STORE_VERSION; version++) {
+        snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d",
+                 JQ_STORE_APPLICATION_ID, version + 1);
+        code = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+        if (code == SQLITE_OK)
+            code = sqlite3_exec(db, steps[version], NULL, NULL, NULL);
+        if (code == SQLITE_OK)
+            code = sqlite3_exec(db, sql, NULL, NULL, NULL);
+        if (code == SQLITE_OK)
+            code = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+    }
+    return code;
+}

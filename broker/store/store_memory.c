@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * store_memory.c - the backend behind "memory:": everything in RAM, nothing survives the process.
+ * The same rules as on disk. A commit first makes all it needs, then changes: on error nothing has
+ * changed. One thread at a time. */
+#include "broker/store/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/core/order.h"
+#include "broker/store/memory_rows.h"
+#include "proto/base/alloc.h"
+#include "proto/base/clock.h"
+
+struct memory {
+    struct jq_backend backend; /* first: ops */
+    struct jq_store_meta meta;
+    struct jq_memory_rows rows;
+    int64_t max_bytes; /* of jobs; 0: no bound */
+    void **made;       /* of the commit under way: a row for each operation, or NULL */
+    size_t made_capacity;
+};
+
+static struct memory *memory_of(struct jq_backend *backend)
+{
+    return (struct memory *)backend;
+}
+
+static void memory_close(struct jq_backend **backend)
+{
+    if (!*backend)
+        return;
+    struct memory *memory = memory_of(*backend);
+    jq_memory_rows_fini(&memory->rows);
+    jq_free(memory->made);
+    jq_free(memory);
+    *backend = NULL;
+}
+
+static enum jq_err memory_open(const struct jq_store_conf *conf, struct jq_backend **ret_backend,
+                               struct jq_detail *ret_detail)
+{
+    struct memory *memory = jq_alloc_zero(1, sizeof(*memory));
+
+    (void)ret_detail;
+    if (!memory)
+        return JQ_ENOMEM;
+    memory->backend.ops = &jq_store_memory;
+    memory->max_bytes = conf->max_bytes;
+    memory->meta = (struct jq_store_meta){ .next_id = 1, .next_queue = 1 };
+    for (size_t i = 0; i < sizeof(memory->meta.store_id); i += sizeof(uint64_t)) {
+        const uint64_t bits = jq_clock_entropy();
+        memcpy(memory->meta.store_id + i, &bits, sizeof(bits));
+    }
+    *ret_backend = &memory->backend;
+    return JQ_OK;
+}
+
+/* --- commit --- */
+
+static enum jq_err reserve_made(struct memory *memory, size_t count)
+{
+    if (count <= memory->made_capacity)
+        return JQ_OK;
+    void **made = jq_realloc(memory->made, count * sizeof(*made));
+    if (!made)
+        return JQ_ENOMEM;
+    memory->made = made;
+    memory->made_capacity = count;
+    return JQ_OK;
+}
+
+/* Rows that a SET speaks of must be there before the batch: it has one operation per row at most.
+ */
+static enum jq_err make_all(struct memory *memory, const struct jq_batch *batch,
+                            struct jq_detail *detail)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct jq_store_op *op = &batch->ops[i];
+        if (op->kind == JQ_OP_JOB_SET && !jq_memory_rows_job(&memory->rows, op->u.job.id)) {
+            jq_detail_set(detail, "memory: job %llu should be in it and is not",
+                          (unsigned long long)op->u.job.id);
+            return JQ_ECORRUPT;
+        }
+        JQ_TRY(jq_memory_row_make(op, &memory->made[i]));
+    }
+    return JQ_OK;
+}
+
+static enum jq_err memory_commit(struct jq_backend *backend, const struct jq_batch *batch,
+                                 struct jq_detail *ret_detail)
+{
+    struct memory *memory = memory_of(backend);
+    struct jq_store_meta meta = batch->meta;
+
+    if (meta.commit_sequence <= memory->meta.commit_sequence) {
+        jq_detail_set(ret_detail, "batch %llu after batch %llu",
+                      (unsigned long long)meta.commit_sequence,
+                      (unsigned long long)memory->meta.commit_sequence);
+        return JQ_EINVAL;
+    }
+    JQ_TRY(reserve_made(memory, batch->count));
+    JQ_TRY(jq_memory_rows_reserve(&memory->rows, batch));
+    if (batch->count > 0)
+        memset(memory->made, 0, batch->count * sizeof(memory->made[0]));
+    const enum jq_err err = make_all(memory, batch, ret_detail);
+    if (err != JQ_OK) {
+        for (uint32_t i = 0; i < batch->count; i++)
+            jq_memory_row_free(batch->ops[i].kind, memory->made[i]);
+        return err;
+    }
+    for (uint32_t i = 0; i < batch->count; i++)
+        jq_memory_rows_apply(&memory->rows, &batch->ops[i], memory->made[i]);
+    memcpy(meta.store_id, memory->meta.store_id, sizeof(meta.store_id)); /* never changes */
+    memory->meta = meta;
+    return JQ_OK;
+}
+
+/* --- loads --- */
+
+static enum jq_err memory_load_meta(struct jq_backend *backend, struct jq_store_meta *ret_meta)
+{
+    *ret_meta = memory_of(backend)->meta;
+    return JQ_OK;
+}
+
+static enum jq_err memory_load_queues(struct jq_backend *backend, jq_each_queue_fn *each, void *arg)
+{
+    const struct jq_table *table = &memory_of(backend)->rows.queues;
+
+    for (size_t i = 0; i < table->count; i++) {
+        const struct jq_memory_queue *row = table->slots[i].row;
+        if (row)
+            JQ_TRY(each(arg, &row->record));
+    }
+    return JQ_OK;
+}
+
+static enum jq_err memory_load_requests(struct jq_backend *backend, jq_each_request_fn *each,
+                                        void *arg)
+{
+    const struct jq_table *table = &memory_of(backend)->rows.requests;
+
+    for (size_t i = 0; i < table->count; i++) {
+        const struct jq_memory_request *row = table->slots[i].row;
+        if (row)
+            JQ_TRY(each(arg, &row->record));
+    }
+    return JQ_OK;
+}
+
+static enum jq_err memory_load_workers(struct jq_backend *backend, jq_each_worker_fn *each,
+                                       void *arg)
+{
+    const struct jq_table *table = &memory_of(backend)->rows.workers;
+
+    for (size_t i = 0; i < table->count; i++) {
+        const struct jq_memory_worker *row = table->slots[i].row;
+        if (row)
+            JQ_TRY(each(arg, &row->record));
+    }
+    return JQ_OK;
+}
+
+/* A row as a record with the wanted parts; the rest is empty, as on disk. */
+static enum jq_err give(const struct jq_memory_job *row, uint32_t parts, jq_each_job_fn *each,
+                        void *arg)
+{
+    const struct jq_view empty = { 0 };
+    struct jq_loaded_job loaded = { .job = row->record };
+
+    if (!(parts & JQ_READ_PAYLOAD))
+        loaded.job.payload = empty;
+    loaded.has_result = row->result && parts & (JQ_READ_RESULT | JQ_READ_VALUE | JQ_READ_OUTPUT);
+    if (loaded.has_result) {
+        loaded.result = row->result->record;
+        if (!(parts & JQ_READ_VALUE))
+            loaded.result.value = empty;
+        if (!(parts & JQ_READ_OUTPUT)) {
+            loaded.result.stdout_head = loaded.result.stdout_tail = empty;
+            loaded.result.stderr_head = loaded.result.stderr_tail = empty;
+        }
+    }
+    return each(arg, &loaded);
+}
+
+static bool in_range(const struct jq_memory_job *row, uint32_t queue)
+{
+    return row && !jq_state_is_terminal(row->record.state) &&
+           (queue == 0 || row->record.queue == queue);
+}
+
+static enum jq_err load_up(const struct jq_table *jobs, const struct jq_range *range,
+                           jq_each_job_fn *each, void *arg)
+{
+    uint32_t given = 0;
+    size_t at = 0;
+
+    if (range->has_after && range->id == UINT64_MAX)
+        return JQ_OK;
+    if (range->has_after)
+        at = jq_table_seek(jobs, (struct jq_key){ .major = range->id + 1 });
+    for (; at < jobs->count && given < range->limit; at++) {
+        const struct jq_memory_job *row = jobs->slots[at].row;
+        if (!in_range(row, range->queue))
+            continue;
+        JQ_TRY(give(row, JQ_READ_PAYLOAD, each, arg));
+        given++;
+    }
+    return JQ_OK;
+}
+
+static enum jq_err load_down(const struct jq_table *jobs, const struct jq_range *range,
+                             jq_each_job_fn *each, void *arg)
+{
+    uint32_t given = 0;
+    size_t at = jobs->count;
+
+    if (range->has_after)
+        at = jq_table_seek(jobs, (struct jq_key){ .major = range->id });
+    while (at-- > 0 && given < range->limit) {
+        const struct jq_memory_job *row = jobs->slots[at].row;
+        if (!in_range(row, range->queue))
+            continue;
+        JQ_TRY(give(row, JQ_READ_PAYLOAD, each, arg));
+        given++;
+    }
+    return JQ_OK;
+}
+
+static int compare_order(int32_t a_priority, uint64_t a_id, int32_t b_priority, uint64_t b_id)
+{
+    if (a_priority != b_priority)
+        return a_priority < b_priority ? -1 : 1;
+    return a_id < b_id ? -1 : a_id > b_id;
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    const struct jq_memory_job *const *left = a;
+    const struct jq_memory_job *const *right = b;
+
+    return compare_order((*left)->record.priority, (*left)->record.id, (*right)->record.priority,
+                         (*right)->record.id);
+}
+
+static enum jq_err load_priority(const struct jq_table *jobs, const struct jq_range *range,
+                                 jq_each_job_fn *each, void *arg)
+{
+    const struct jq_memory_job **found = jq_alloc((jobs->count - jobs->holes) * sizeof(*found));
+    enum jq_err err = JQ_OK;
+    size_t count = 0;
+
+    if (!found)
+        return JQ_ENOMEM;
+    for (size_t at = 0; at < jobs->count; at++) {
+        const struct jq_memory_job *row = jobs->slots[at].row;
+        if (in_range(row, range->queue) &&
+            (!range->has_after ||
+             compare_order(row->record.priority, row->record.id, range->priority, range->id) > 0))
+            found[count++] = row;
+    }
+    qsort(found, count, sizeof(*found), compare_rows);
+    for (size_t i = 0; err == JQ_OK && i < count && i < range->limit; i++)
+        err = give(found[i], JQ_READ_PAYLOAD, each, arg);
+    jq_free(found);
+    return err;
+}
+
+static enum jq_err memory_load_jobs(struct jq_backend *backend, const struct jq_range *range,
+                                    jq_each_job_fn *each, void *arg)
+{
+    const struct jq_table *jobs = &memory_of(backend)->rows.jobs;
+
+    if (range->queue != 0 && range->order == JQ_LIFO)
+        return load_down(jobs, range, each, arg);
+    if (range->queue != 0 && range->order == JQ_PRIORITY)
+        return load_priority(jobs, range, each, arg);
+    return load_up(jobs, range, each, arg);
+}
+
+/* --- reads --- */
+
+static enum jq_err read_list(const struct jq_table *jobs, const struct jq_read *read,
+                             jq_each_job_fn *each, void *arg, bool *ret_more)
+{
+    uint32_t given = 0;
+    size_t at = jobs->count;
+
+    if (read->before_id != 0)
+        at = jq_table_seek(jobs, (struct jq_key){ .major = read->before_id });
+    while (at-- > 0) {
+        const struct jq_memory_job *row = jobs->slots[at].row;
+        if (!row || (read->queue && row->record.queue != read->queue) ||
+            (read->states && !(read->states >> row->record.state & 1)))
+            continue;
+        if (given++ == read->limit) {
+            *ret_more = true;
+            return JQ_OK;
+        }
+        JQ_TRY(give(row, read->parts, each, arg));
+    }
+    return JQ_OK;
+}
+
+static enum jq_err memory_read(struct jq_backend *backend, const struct jq_read *read,
+                               jq_each_job_fn *each, void *arg, bool *ret_more)
+{
+    const struct jq_memory_rows *rows = &memory_of(backend)->rows;
+    const struct jq_memory_job *row;
+
+    *ret_more = false;
+    if (read->kind == JQ_READ_KEY && !read->key)
+        return JQ_OK;
+    if (read->kind == JQ_READ_LIST)
+        return read_list(&rows->jobs, read, each, arg, ret_more);
+    if (read->kind == JQ_READ_KEY) {
+        row = jq_memory_rows_key(rows, jq_view_str(read->key));
+        return row ? give(row, read->parts, each, arg) : JQ_OK;
+    }
+    for (uint32_t i = 0; i < read->count; i++) {
+        row = jq_memory_rows_job(rows, read->ids[i]);
+        if (row)
+            JQ_TRY(give(row, read->parts, each, arg));
+    }
+    return JQ_OK;
+}
+
+static enum jq_err memory_rest(struct jq_backend *backend, bool idle, struct jq_detail *ret_detail)
+{
+    (void)backend;
+    (void)idle;
+    (void)ret_detail;
+    return JQ_OK;
+}
+
+static bool memory_space_low(struct jq_backend *backend)
+{
+    const struct memory *memory = memory_of(backend);
+    return memory->max_bytes > 0 && memory->rows.job_bytes > (uint64_t)memory->max_bytes;
+}
+
+const struct jq_store_ops jq_store_memory = {
+    .name = "memory",
+    .open = memory_open,
+    .load_meta = memory_load_meta,
+    .load_queues = memory_load_queues,
+    .load_jobs = memory_load_jobs,
+    .load_requests = memory_load_requests,
+    .load_workers = memory_load_workers,
+    .read = memory_read,
+    .commit = memory_commit,
+    .rest = memory_rest,
+    .space_low = memory_space_low,
+    .close = memory_close,
+};
