@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_turn.c - a turn between a core, a store and a socket that do as they are told: what goes
+ * where in which order, and that nothing is lost when memory is short. The three are played by this
+ * file; nothing of broker/core or broker/store is linked. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "broker/turn.h"
+#include "proto/base/alloc.h"
+#include "proto/msg.h"
+
+/* What the three are told to do, and what was asked of them. */
+static struct play {
+    bool wants_commit, is_full, is_idle, has_batch;
+    struct jq_batch batch;
+    enum jq_err apply, durable, loaded, commit, read;
+    struct jq_effect effects[8];
+    size_t effect_count;
+    struct jq_store_done done[4];
+    size_t done_count;
+    struct jq_view frames[4];
+    size_t frame_count;
+    int applied, committed, reads, given, durables, loads, gone;
+    struct jq_buf sent; /* the last frame sent */
+    int sent_count;
+} play;
+
+static struct jq_metrics metrics;
+
+/* ---- the core ---- */
+
+enum jq_err jq_core_apply(struct jq_core *core, struct jq_now now, uint64_t peer,
+                          const struct jq_msg *msg)
+{
+    (void)core, (void)now, (void)peer, (void)msg;
+    play.applied++;
+    return play.apply;
+}
+
+enum jq_err jq_core_gone(struct jq_core *core, struct jq_now now, uint64_t peer)
+{
+    (void)core, (void)now, (void)peer;
+    play.gone++;
+    return JQ_OK;
+}
+
+enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now)
+{
+    (void)core, (void)now;
+    return JQ_OK;
+}
+
+jq_ms jq_core_next_at(const struct jq_core *core)
+{
+    (void)core;
+    return JQ_NEVER;
+}
+
+enum jq_err jq_core_durable(struct jq_core *core, struct jq_now now, uint64_t number,
+                            bool space_low)
+{
+    (void)core, (void)now, (void)number, (void)space_low;
+    play.durables += play.durable == JQ_OK;
+    return play.durable;
+}
+
+enum jq_err jq_core_loaded(struct jq_core *core, struct jq_now now, uint64_t token, enum jq_err err,
+                           const struct jq_loaded_job *jobs, size_t count, bool more)
+{
+    (void)core, (void)now, (void)token, (void)err, (void)jobs, (void)count, (void)more;
+    play.loads += play.loaded == JQ_OK;
+    return play.loaded;
+}
+
+bool jq_core_take_effect(struct jq_core *core, struct jq_now now, struct jq_effect *ret_effect)
+{
+    (void)core, (void)now;
+    if (play.effect_count == 0)
+        return false;
+    *ret_effect = play.effects[0];
+    play.effect_count--;
+    memmove(play.effects, play.effects + 1, play.effect_count * sizeof(play.effects[0]));
+    return true;
+}
+
+void jq_effect_fini(struct jq_effect *effect)
+{
+    if (effect->kind == JQ_EFFECT_SEND) {
+        jq_free(effect->u.frame.data);
+    } else if (effect->kind == JQ_EFFECT_READ) {
+        jq_free(effect->u.read.ids);
+        jq_free(effect->u.read.key);
+    }
+}
+
+bool jq_core_wants_commit(const struct jq_core *core, struct jq_now now)
+{
+    (void)core, (void)now;
+    return play.wants_commit;
+}
+
+bool jq_core_full(const struct jq_core *core)
+{
+    (void)core;
+    return play.is_full;
+}
+
+struct jq_batch *jq_core_take_batch(struct jq_core *core, struct jq_now now)
+{
+    (void)core, (void)now;
+    if (!play.has_batch)
+        return NULL;
+    play.has_batch = false;
+    play.batch.number++;
+    return &play.batch;
+}
+
+void jq_core_give_batch(struct jq_core *core, struct jq_batch *batch)
+{
+    (void)core;
+    assert_ptr_equal(batch, &play.batch);
+    play.given++;
+}
+
+/* ---- the store ---- */
+
+enum jq_err jq_store_commit(struct jq_store *store, struct jq_batch *batch)
+{
+    (void)store, (void)batch;
+    play.committed += play.commit == JQ_OK;
+    return play.commit;
+}
+
+enum jq_err jq_store_read(struct jq_store *store, const struct jq_read *read)
+{
+    (void)store, (void)read;
+    play.reads += play.read == JQ_OK;
+    return play.read;
+}
+
+bool jq_store_idle(const struct jq_store *store)
+{
+    (void)store;
+    return play.is_idle;
+}
+
+bool jq_store_take_done(struct jq_store *store, struct jq_store_done *ret_done)
+{
+    (void)store;
+    if (play.done_count == 0)
+        return false;
+    *ret_done = play.done[--play.done_count];
+    return true;
+}
+
+void jq_store_done_fini(struct jq_store_done *done)
+{
+    (void)done;
+}
+
+/* ---- the socket ---- */
+
+enum jq_received jq_transport_receive(struct jq_transport *transport, uint64_t *ret_route,
+                                      struct jq_view *ret_frame)
+{
+    (void)transport;
+    if (play.frame_count == 0)
+        return JQ_RECEIVED_NOTHING;
+    *ret_route = 5;
+    *ret_frame = play.frames[--play.frame_count];
+    return JQ_RECEIVED;
+}
+
+struct jq_in_flight *jq_in_flight_new(void)
+{
+    return NULL;
+}
+
+int64_t jq_in_flight_bytes(const struct jq_in_flight *in_flight)
+{
+    (void)in_flight;
+    return 0;
+}
+
+void jq_in_flight_drop(struct jq_in_flight **in_flight)
+{
+    *in_flight = NULL;
+}
+
+static enum jq_sent take_sent(void *arg, uint64_t route, uint8_t *data, size_t size,
+                              struct jq_in_flight *in_flight)
+{
+    (void)arg, (void)route, (void)in_flight;
+    jq_buf_clear(&play.sent);
+    jq_buf_append(&play.sent, data, size);
+    jq_free(data);
+    play.sent_count++;
+    return JQ_SENT;
+}
+
+/* ---- fixtures ---- */
+
+static int open_turn(void **state)
+{
+    static struct jq_turn turn;
+    const struct jq_peers_conf conf = {
+        .peers_max = 8, .out_max_bytes = 1 << 20, .silence_ms = 1000, .send = take_sent
+    };
+
+    memset(&play, 0, sizeof(play));
+    memset(&metrics, 0, sizeof(metrics));
+    play.is_idle = true;
+    turn = (struct jq_turn){ .metrics = &metrics, .now = { .mono = 1000, .wall = 1 } };
+    turn.peers = jq_peers_new(&conf, &metrics);
+    *state = &turn;
+    return turn.peers ? 0 : -1;
+}
+
+static int close_turn(void **state)
+{
+    struct jq_turn *turn = *state;
+
+    jq_turn_fini(turn);
+    jq_peers_free(&turn->peers);
+    jq_buf_fini(&play.sent);
+    return 0;
+}
+
+static void add_read(uint64_t after)
+{
+    struct jq_effect *effect = &play.effects[play.effect_count++];
+
+    *effect = (struct jq_effect){ .kind = JQ_EFFECT_READ, .u.read = { .after = after } };
+    effect->u.read.ids = jq_alloc(sizeof(uint64_t));
+    assert_non_null(effect->u.read.ids);
+}
+
+static void end_commit(enum jq_err err)
+{
+    play.done[play.done_count++] =
+        (struct jq_store_done){ .kind = JQ_STORE_COMMITTED, .err = err, .batch = &play.batch };
+}
+
+/* ---- the batch ---- */
+
+static void a_batch_leaves_when_it_is_wanted_and_the_store_is_idle(void **state)
+{
+    struct jq_turn *turn = *state;
+
+    play.has_batch = true;
+    jq_turn_batch(turn, false);
+    assert_int_equal(play.committed, 0);
+    play.wants_commit = true;
+    play.is_idle = false;
+    jq_turn_batch(turn, false);
+    assert_int_equal(play.committed, 0);
+    play.is_idle = true;
+    jq_turn_batch(turn, false);
+    assert_int_equal(play.committed, 1);
+    assert_int_equal(turn->handed, 1);
+    assert_false(jq_turn_is_settled(turn));
+    end_commit(JQ_OK);
+    assert_int_equal(jq_turn_complete(turn), JQ_OK);
+    assert_int_equal(play.given, 1);
+    assert_true(jq_turn_is_settled(turn));
+}
+
+static void a_stop_hands_over_what_nobody_waits_for(void **state)
+{
+    struct jq_turn *turn = *state;
+
+    play.has_batch = true;
+    jq_turn_batch(turn, true);
+    assert_int_equal(play.committed, 1);
+}
+
+static void a_failed_commit_ends_the_broker_and_its_promises_stay_held(void **state)
+{
+    struct jq_turn *turn = *state;
+
+    play.has_batch = true;
+    jq_turn_batch(turn, true);
+    end_commit(JQ_EIO);
+    assert_int_equal(jq_turn_complete(turn), JQ_EUNKNOWN);
+    assert_int_equal(play.durables, 0);
+    jq_turn_fini(turn);
+    assert_int_equal(play.given, 1);
+}
+
+static void a_batch_that_the_store_has_no_memory_for_is_offered_again(void **state)
+{
+    struct jq_turn *turn = *state;
+
+    play.has_batch = true;
+    play.wants_commit = true;
+    play.commit = JQ_ENOMEM;
+    jq_turn_batch(turn, false);
+    assert_true(turn->starved);
+    assert_true(jq_turn_is_behind(turn));
+    assert_false(jq_turn_is_settled(turn));
+    play.commit = JQ_OK;
+    jq_turn_batch(turn, false);
+    assert_int_equal(play.committed, 1);
+    assert_false(jq_turn_is_behind(turn));
+}
+
+static void a_completion_that_the_core_has_no_memory_for_is_offered_again(void **state)
+{
+    struct jq_turn *turn = *state;
+
+    play.has_batch = true;
+    jq_turn_batch(turn, true);
+    end_commit(JQ_OK);
+    play.durable = JQ_ENOMEM;
+    assert_int_equal(jq_turn_complete(turn), JQ_OK);
+    assert_true(turn->starved);
+    assert_int_equal(play.given, 0);
+    play.durable = JQ_OK;
+    assert_int_equal(jq_turn_complete(turn), JQ_OK);
+    assert_int_equal(play.durables, 1);
+    assert_int_equal(play.given, 1);
+}
+
+/* ---- reads ---- */
+
+static void a_read_goes_behind_the_batch_that_it_depends_on(void **state)
+{
+    struct jq_turn *turn = *state;
+
+    add_read(1);
+    play.has_batch = true;
+    jq_turn_effects(turn);
+    assert_int_equal(play.reads, 0);
+    play.wants_commit = true;
+    jq_turn_batch(turn, false);
+    assert_int_equal(play.reads, 1);
+    add_read(1);
+    jq_turn_effects(turn);
+    assert_int_equal(play.reads, 2);
+}
+
+static void a_read_that_the_store_has_no_memory_for_is_offered_again(void **state)
+{
+    struct jq_turn *turn = *state;
+
+    add_read(0);
+    play.read = JQ_ENOMEM;
+    jq_turn_effects(turn);
+    assert_true(turn->starved);
+    play.read = JQ_OK;
+    jq_turn_batch(turn, false);
+    assert_int_equal(play.reads, 1);
+}
+
+static void a_failed_read_is_told_to_the_core_and_no_more(void **state)
+{
+    struct jq_turn *turn = *state;
+
+    play.done[play.done_count++] = (struct jq_store_done){ .kind = JQ_STORE_READ, .err = JQ_EIO };
+    assert_int_equal(jq_turn_complete(turn), JQ_OK);
+    assert_int_equal(play.loads, 1);
+}
+
+/* ---- frames ---- */
+
+static void expect_error(enum jq_err error, uint64_t correlation)
+{
+    struct jq_msg msg;
+
+    assert_int_equal(jq_msg_decode(jq_buf_view(&play.sent), &msg), JQ_OK);
+    assert_int_equal(msg.tag, JQ_MSG_ERROR);
+    assert_int_equal(msg.u.error.error, error);
+    assert_int_equal(msg.correlation, correlation);
+}
+
+static void a_malformed_frame_is_answered_and_goes_no_further(void **state)
+{
+    struct jq_turn *turn = *state;
+
+    play.frames[play.frame_count++] = jq_view("\xc1", 1);
+    assert_false(jq_turn_frames(turn));
+    assert_int_equal(play.applied, 0);
+    assert_int_equal(metrics.refused_proto, 1);
+    expect_error(JQ_EPROTO, 0);
+}
+
+static void a_frame_that_the_core_has_no_memory_for_costs_the_connection(void **state)
+{
+    struct jq_turn *turn = *state;
+    const struct jq_msg ping = { .tag = JQ_MSG_PING, .correlation = 9 };
+    struct jq_buf frame = { 0 };
+
+    assert_int_equal(jq_msg_encode(&ping, &frame), JQ_OK);
+    play.frames[play.frame_count++] = jq_buf_view(&frame);
+    play.apply = JQ_ENOMEM;
+    assert_false(jq_turn_frames(turn));
+    expect_error(JQ_ENOMEM, 9);
+    jq_turn_effects(turn);
+    assert_int_equal(play.gone, 1);
+    assert_int_equal(jq_peers_count(turn->peers), 0);
+    jq_buf_fini(&frame);
+}
+
+static void nothing_is_read_while_the_open_batch_is_full(void **state)
+{
+    struct jq_turn *turn = *state;
+
+    play.is_full = true;
+    play.frames[play.frame_count++] = jq_view("\xc1", 1);
+    assert_true(jq_turn_frames(turn));
+    assert_int_equal(play.frame_count, 1);
+    assert_false(jq_turn_is_behind(turn)); /* the store is idle: it will be taken at once */
+    play.is_idle = false;
+    assert_true(jq_turn_is_behind(turn));
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, open_turn, close_turn)
+    const struct CMUnitTest tests[] = {
+        CASE(a_batch_leaves_when_it_is_wanted_and_the_store_is_idle),
+        CASE(a_stop_hands_over_what_nobody_waits_for),
+        CASE(a_failed_commit_ends_the_broker_and_its_promises_stay_held),
+        CASE(a_batch_that_the_store_has_no_memory_for_is_offered_again),
+        CASE(a_completion_that_the_core_has_no_memory_for_is_offered_again),
+        CASE(a_read_goes_behind_the_batch_that_it_depends_on),
+        CASE(a_read_that_the_store_has_no_memory_for_is_offered_again),
+        CASE(a_failed_read_is_told_to_the_core_and_no_more),
+        CASE(a_malformed_frame_is_answered_and_goes_no_further),
+        CASE(a_frame_that_the_core_has_no_memory_for_costs_the_connection),
+        CASE(nothing_is_read_while_the_open_batch_is_full),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
