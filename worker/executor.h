@@ -2,23 +2,24 @@
  *
  * executor.h - where jobs run. What runs is the handler's business.
  *
- * The contract, kept by every executor (tests/contract/executor_contract.c): each submitted run comes
- * back exactly once, through `collect` or `recall`; through collect with an outcome, or `returned`
- * when it could not be run for want of resources. All calls are the loop thread's; none blocks but
- * `close`. `fd` becomes readable when collect has something. */
+ * The contract, kept by every executor (tests/contract/executor_contract.c): each submitted run
+ * comes back exactly once, through `collect` or `recall`; through collect with an outcome, or
+ * `returned` when it could not be run for want of resources. All calls are the loop thread's; none
+ * blocks but `close`. `fd` becomes readable when collect has something. */
 #ifndef JQ_WORKER_EXECUTOR_H
 #define JQ_WORKER_EXECUTOR_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "proto/base/err.h"
 #include "proto/base/time.h"
 #include "worker/fetch.h"
 #include "worker/run.h"
 
-/* The answer to a read_output. `found` false: the run has ended meanwhile, its outcome comes or came
- * with collect. */
+/* The answer to a read_output. `found` false: the run has ended meanwhile, its outcome comes or
+ * came with collect. */
 struct jq_output_answer {
     struct jq_output_answer *next;
     struct jq_log_request request;
@@ -32,7 +33,7 @@ struct jq_output_answer {
 struct jq_collected {
     struct jq_run_list runs;
     struct jq_output_answer *answers; /* in order; the taker frees each with jq_free */
-    bool died; /* the executor can run nothing any more; told once */
+    bool died;                        /* the executor can run nothing any more; told once */
 };
 
 struct jq_executor;
@@ -63,8 +64,9 @@ struct jq_executor {
 /* Handlers on `threads` OS threads. NULL: no memory or no threads. */
 struct jq_executor *jq_executor_thread_open(uint32_t threads);
 
-/* Commands, through a spawner (spawner.h); takes its socket `fd`. `url` is told to the jobs. NULL: out
- * of memory. */
-struct jq_executor *jq_executor_exec_open(int fd, uint32_t slots, const char *url);
+/* Commands, through a spawner (spawner.h), `slots` at once; takes its socket `fd`, and waits for
+ * the process `spawner` at its end. When the spawner dies, every process that it leaves to this one
+ * (a child subreaper) is killed. NULL: out of memory, nothing is taken. */
+struct jq_executor *jq_executor_exec_open(int fd, pid_t spawner, uint32_t slots);
 
 #endif

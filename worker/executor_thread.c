@@ -2,10 +2,10 @@
  *
  * executor_thread.c - handlers on OS threads.
  *
- * One lock guards the two lists, `waiting` and `ended`, and what is running; no handler runs with it
- * held. A thread swaps what it has ended for what it runs next in one step, so each run costs one
- * lock at most; quick handlers (handlers.h) are taken by the hundred. The eventfd is written when
- * `ended` stops being empty, so a busy pool makes few system calls. */
+ * One lock guards the two lists, `waiting` and `ended`, and what is running; no handler runs with
+ * it held. A thread swaps what it has ended for what it runs next in one step, so each run costs
+ * one lock at most; quick handlers (handlers.h) are taken by the hundred. The eventfd is written
+ * when `ended` stops being empty, so a busy pool makes few system calls. */
 #include "worker/executor.h"
 
 #include <errno.h>
@@ -73,8 +73,11 @@ static void run_quick(struct pool_thread *self, struct jq_run_list *runs)
     const struct jq_now from = jq_clock_now();
     const uint64_t from_ns = jq_clock_mono_ns();
     for (struct jq_run *run = runs->first; run != NULL; run = run->next) {
-        struct jq_call call = { .id = run->id, .fence = run->fence, .payload = run->payload,
-                                .cancelled = &self->cancelled, .value = &self->value };
+        struct jq_call call = { .id = run->id,
+                                .fence = run->fence,
+                                .payload = run->payload,
+                                .cancelled = &self->cancelled,
+                                .value = &self->value };
         handler->run(&call);
         struct jq_outcome outcome = outcome_of(run, from, from);
         outcome.code = call.code;
@@ -90,8 +93,11 @@ static void run_one(struct pool_thread *self, struct jq_run *run)
     const struct jq_handler *handler = jq_handler_find(run->handler);
     const struct jq_now from = jq_clock_now();
     const uint64_t from_ns = jq_clock_mono_ns();
-    struct jq_call call = { .id = run->id, .fence = run->fence, .payload = run->payload,
-                            .cancelled = &self->cancelled, .value = &self->value };
+    struct jq_call call = { .id = run->id,
+                            .fence = run->fence,
+                            .payload = run->payload,
+                            .cancelled = &self->cancelled,
+                            .value = &self->value };
     jq_buf_clear(&self->value);
     if (handler != NULL)
         handler->run(&call);
@@ -100,9 +106,9 @@ static void run_one(struct pool_thread *self, struct jq_run *run)
     outcome.wall_us = run->wall_us;
     char unknown[JQ_NAME_MAX + 64];
     if (handler == NULL) {
-        const int size = snprintf(unknown, sizeof unknown,
-                                  "this worker has no handler named \"%.*s\"",
-                                  JQ_VIEW_ARG(run->handler));
+        const int size =
+            snprintf(unknown, sizeof unknown, "this worker has no handler named \"%.*s\"",
+                     JQ_VIEW_ARG(run->handler));
         outcome.kind = JQ_OUTCOME_NOSTART;
         outcome.code = 127;
         outcome.reason = jq_view(unknown, (size_t)size);
@@ -185,6 +191,8 @@ static void *thread_main(void *arg)
         if (pool->closing)
             break;
         runs = take_waiting(pool);
+        if (pool->waiting.count > 0 && pool->idle > 0)
+            (void)pthread_cond_signal(&pool->work); /* each wakes the next while there is work */
         const bool quick = is_quick(runs.first);
         if (!quick) {
             self->running = runs.first;
@@ -206,13 +214,10 @@ static enum jq_err pool_submit(struct jq_executor *executor, struct jq_run_list 
 {
     struct thread_executor *pool = pool_of(executor);
     (void)pthread_mutex_lock(&pool->lock);
-    const size_t count = runs->count;
     jq_run_list_join(&pool->waiting, runs);
     const uint32_t idle = pool->idle;
     (void)pthread_mutex_unlock(&pool->lock);
-    if (idle > 0 && count > 1)
-        (void)pthread_cond_broadcast(&pool->work);
-    else if (idle > 0)
+    if (idle > 0)
         (void)pthread_cond_signal(&pool->work);
     return JQ_OK;
 }

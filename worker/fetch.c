@@ -65,8 +65,7 @@ struct jq_fetch_effect *jq_fetch_effect(struct jq_fetch *fetch, enum jq_fetch_ef
 {
     if (fetch->effect_count == fetch->effect_capacity) {
         const size_t capacity = fetch->effect_capacity > 0 ? 2 * fetch->effect_capacity : 16;
-        struct jq_fetch_effect *effects =
-            jq_realloc(fetch->effects, capacity * sizeof *effects);
+        struct jq_fetch_effect *effects = jq_realloc(fetch->effects, capacity * sizeof *effects);
         if (effects == NULL) {
             fetch->out_of_memory = true;
             return NULL;
@@ -164,7 +163,8 @@ static void ask_if_silent(struct jq_fetch *fetch, struct jq_now now)
         jq_fetch_greet(fetch, now);
         return;
     }
-    const struct jq_msg ping = { .tag = JQ_MSG_PING, .correlation = 1,
+    const struct jq_msg ping = { .tag = JQ_MSG_PING,
+                                 .correlation = 1,
                                  .u.ping.stamp = (uint64_t)now.mono };
     jq_fetch_send(fetch, &ping);
 }
@@ -219,8 +219,9 @@ static void on_error(struct jq_fetch *fetch, struct jq_now now, const struct jq_
     /* Others, such as BUSY, pass: HELLO is repeated after a heartbeat. */
     if (msg->u.error.error == JQ_EVERSION || msg->u.error.error == JQ_EAUTH) {
         fetch->link = JQ_LINK_DOWN;
-        (void)jq_fetch_leave(fetch, now,
-                             msg->u.error.error == JQ_EVERSION ? EXIT_PROTOCOL : EXIT_NOPERM);
+        const int status = msg->u.error.error == JQ_EVERSION ? EXIT_PROTOCOL : EXIT_NOPERM;
+        if (jq_fetch_leave(fetch, now, status) != JQ_OK)
+            return; /* out_of_memory is set: the caller's result says so */
     }
 }
 
@@ -231,15 +232,42 @@ static bool is_exec(const struct jq_grant *grant)
     return jq_view_equal(grant->handler, jq_view_str("exec"));
 }
 
+static void start(struct jq_fetch *fetch, struct jq_now now, enum jq_where where,
+                  struct jq_run_list *runs)
+{
+    if (runs->count == 0)
+        return;
+    struct jq_fetch_effect *effect = jq_fetch_effect(fetch, JQ_FETCH_START);
+    if (effect == NULL)
+        return;
+    struct jq_place *place = &fetch->places[where];
+    if (place->out <= place->capacity)
+        place->progress_at = now.mono;
+    effect->where = where;
+    effect->runs = *runs;
+    *runs = (struct jq_run_list){ 0 };
+}
+
+static void start_all(struct jq_fetch *fetch, struct jq_now now, struct jq_run_list runs[JQ_WHERES])
+{
+    for (int where = 0; where < JQ_WHERES; where++)
+        start(fetch, now, (enum jq_where)where, &runs[where]);
+}
+
 /* NULL: not taken; it went back, or was here already. */
-static struct jq_run *take_grant(struct jq_fetch *fetch, const struct jq_grant *grant)
+static struct jq_run *take_grant(struct jq_fetch *fetch, struct jq_now now,
+                                 struct jq_run_list runs[JQ_WHERES], const struct jq_grant *grant)
 {
     const enum jq_where where = is_exec(grant) ? JQ_AT_EXEC : JQ_AT_THREAD;
     struct jq_run *old = jq_map_find(&fetch->held, grant->id);
-    if (old != NULL && old->fence == grant->fence)
-        return NULL;
-    if (old != NULL)
-        disown(fetch, old); /* granted anew, so the broker has given up on that one */
+    if (old != NULL && old->fence >= grant->fence)
+        return NULL; /* again, or late */
+    if (old != NULL) {
+        /* Granted anew, so the broker has given up on that one. It may stand in this very frame,
+         * and an executor must have a run before it is told to end it. */
+        start_all(fetch, now, runs);
+        disown(fetch, old);
+    }
     if (where == JQ_AT_EXEC)
         jq_fetch_shrink(fetch);
     const struct jq_place *place = &fetch->places[where];
@@ -257,21 +285,6 @@ static struct jq_run *take_grant(struct jq_fetch *fetch, const struct jq_grant *
     return run;
 }
 
-static void start(struct jq_fetch *fetch, struct jq_now now, enum jq_where where,
-                  struct jq_run_list *runs)
-{
-    if (runs->count == 0)
-        return;
-    struct jq_fetch_effect *effect = jq_fetch_effect(fetch, JQ_FETCH_START);
-    if (effect == NULL)
-        return;
-    struct jq_place *place = &fetch->places[where];
-    if (place->out <= place->capacity)
-        place->progress_at = now.mono;
-    effect->where = where;
-    effect->runs = *runs;
-}
-
 static void on_grants(struct jq_fetch *fetch, struct jq_now now, const struct jq_grants *grants)
 {
     if (fetch->link != JQ_LINK_UP)
@@ -281,15 +294,14 @@ static void on_grants(struct jq_fetch *fetch, struct jq_now now, const struct jq
     fetch->received += grants->jobs.count;
     struct jq_grant grant;
     for (struct jq_reader r = jq_records_reader(grants->jobs); jq_grant_next(&r, &grant);) {
-        struct jq_run *run = take_grant(fetch, &grant);
+        struct jq_run *run = take_grant(fetch, now, runs, &grant);
         if (run == NULL)
             continue;
         jq_run_list_push(&runs[run->where], run);
         fetch->places[run->where].out++;
     }
     jq_fetch_starved(fetch, before);
-    for (int where = 0; where < JQ_WHERES; where++)
-        start(fetch, now, (enum jq_where)where, &runs[where]);
+    start_all(fetch, now, runs);
 }
 
 static void on_done_ack(struct jq_fetch *fetch, const struct jq_done_ack *ack)
@@ -320,7 +332,9 @@ static void on_kills(struct jq_fetch *fetch, const struct jq_kills *kills)
         struct jq_run *run = jq_map_find(&fetch->held, kill.id);
         if (run == NULL || run->fence != kill.fence || run->state != JQ_RUN_OUT)
             continue;
-        jq_run_set_reason(run, kill.reason);
+        if (!run->cancelled) /* its executor may be reading the reason from then on */
+            jq_run_set_reason(run, kill.reason);
+        run->cancelled = true;
         jq_fetch_cancel(fetch, run, kill.grace_ms < INT32_MAX ? (jq_ms)kill.grace_ms : INT32_MAX);
     }
 }
@@ -345,12 +359,17 @@ enum jq_err jq_fetch_apply(struct jq_fetch *fetch, struct jq_now now, const stru
     } else if (msg->tag == JQ_MSG_LOG_READ) {
         const struct jq_log_read *read = &msg->u.log_read;
         const struct jq_log_request request = {
-            .correlation = msg->correlation, .id = read->id, .stream = read->stream,
-            .offset = read->offset, .limit = read->limit, .follow = read->follow != 0,
+            .correlation = msg->correlation,
+            .id = read->id,
+            .stream = read->stream,
+            .offset = read->offset,
+            .limit = read->limit,
+            .follow = read->follow != 0,
         };
         jq_fetch_answer_read(fetch, &request);
     } else if (msg->tag == JQ_MSG_PING) {
-        const struct jq_msg pong = { .tag = JQ_MSG_PONG, .correlation = msg->correlation,
+        const struct jq_msg pong = { .tag = JQ_MSG_PONG,
+                                     .correlation = msg->correlation,
                                      .u.pong.stamp = msg->u.ping.stamp };
         jq_fetch_send(fetch, &pong);
     }
@@ -473,6 +492,5 @@ void jq_fetch_check(const struct jq_fetch *fetch)
     JQ_CHECK(fetch->places[JQ_AT_EXEC].out <= fetch->conf.slots);
     JQ_CHECK(fetch->held.count <= JQ_JOBS_PER_FRAME);
     JQ_CHECK(bytes == fetch->held_bytes);
-    JQ_CHECK(fetch->link != JQ_LINK_GREETING ||
-             (fetch->done.count == 0 && fetch->release.count == 0));
+    JQ_CHECK(fetch->link == JQ_LINK_UP || fetch->done.count == 0);
 }

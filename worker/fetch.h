@@ -2,15 +2,15 @@
  *
  * fetch.h - the worker's decisions: how much work to ask for, what is held, what is to be told.
  *
- * Pure: no clock, socket, thread, environment or log. The same calls in the same order give the same
- * effects. One thread. In: the link's state, decoded messages, runs that came back from their
+ * Pure: no clock, socket, thread, environment or log. The same calls in the same order give the
+ * same effects. One thread. In: the link's state, decoded messages, runs that came back from their
  * executor, ticks, the wish to leave. Out: effects. The rule of credit stands at the head of
  * fetch_credit.c.
  *
  * Effects borrow runs, so the caller takes all effects after each input before it gives the next.
  *
- * Errors: ENOMEM only. The caller then gives up (its jobs go to others when the lease ends): a worker
- * that cannot remember what it holds must not go on. */
+ * Errors: ENOMEM only. The caller then gives up (its jobs go to others when the lease ends): a
+ * worker that cannot remember what it holds must not go on. */
 #ifndef JQ_WORKER_FETCH_H
 #define JQ_WORKER_FETCH_H
 
@@ -26,15 +26,15 @@
 struct jq_fetch;
 
 struct jq_fetch_conf {
-    uint64_t session;     /* random, never 0 */
-    uint32_t slots;       /* commands at once, and the base of credit */
-    uint32_t threads;     /* handlers at once */
-    uint32_t lookahead;   /* most grants ahead of need, while jobs are short */
+    uint64_t session;        /* random, never 0 */
+    uint32_t slots;          /* commands at once, and the base of credit */
+    uint32_t threads;        /* handlers at once */
+    uint32_t lookahead;      /* most grants ahead of need, while jobs are short */
     uint64_t held_bytes_max; /* no credit while unacknowledged outcomes take more than this */
-    jq_ms heartbeat_ms;   /* until WELCOME says another */
-    jq_ms grace_ms;       /* a drain lets jobs run this long */
-    jq_ms kill_after_ms;  /* between TERM and KILL */
-    const char *name;     /* these are borrowed for fetch's life */
+    jq_ms heartbeat_ms;      /* until WELCOME says another */
+    jq_ms grace_ms;          /* a drain lets jobs run this long */
+    jq_ms kill_after_ms;     /* between TERM and KILL */
+    const char *name;        /* these are borrowed for fetch's life */
     const char *host;
     const char *software;
     uint64_t pid;
@@ -60,9 +60,10 @@ JQ_MUST_USE enum jq_err jq_fetch_recalled(struct jq_fetch *fetch, struct jq_now 
                                           struct jq_run_list *runs);
 JQ_MUST_USE enum jq_err jq_fetch_tick(struct jq_fetch *fetch, struct jq_now now);
 jq_ms jq_fetch_next_at(const struct jq_fetch *fetch); /* when tick has work, or JQ_NEVER */
-/* Take no more; let jobs run for the grace; give the rest back; leave. */
-JQ_MUST_USE enum jq_err jq_fetch_drain(struct jq_fetch *fetch, struct jq_now now);
-/* The same without the grace. `status` is what the process is to exit with. */
+/* Take no more; let jobs run for the grace; give the rest back; leave. `status` is what the process
+ * is to exit with; 0 leaves an earlier one as it is. */
+JQ_MUST_USE enum jq_err jq_fetch_drain(struct jq_fetch *fetch, struct jq_now now, int status);
+/* The same without the grace. */
 JQ_MUST_USE enum jq_err jq_fetch_leave(struct jq_fetch *fetch, struct jq_now now, int status);
 
 /* --- out --- */
@@ -77,17 +78,17 @@ struct jq_log_request {
 };
 
 enum jq_fetch_effect_kind {
-    JQ_FETCH_SEND,   /* `frame`; the taker owns it */
-    JQ_FETCH_START,  /* `runs`, all for `where`; to be lent to that executor */
-    JQ_FETCH_RECALL, /* ask executor `where` for all it has not started: jq_fetch_recalled */
-    JQ_FETCH_CANCEL, /* end `run`: TERM, KILL after grace_ms */
-    JQ_FETCH_READ,   /* `read` concerns `run`, which its executor has */
-    JQ_FETCH_RENEW,  /* the link is up but dead: make a new socket */
-    JQ_FETCH_BEAT,   /* the heartbeat's interval is `beat_ms` from now on */
-    JQ_FETCH_LOST,   /* `count` jobs are not this session's any more (for the log) */
-    JQ_FETCH_FENCED, /* `count` outcomes were refused (for the log) */
+    JQ_FETCH_SEND,    /* `frame`; the taker owns it */
+    JQ_FETCH_START,   /* `runs`, all for `where`; to be lent to that executor */
+    JQ_FETCH_RECALL,  /* ask executor `where` for all it has not started: jq_fetch_recalled */
+    JQ_FETCH_CANCEL,  /* end `run`: TERM, KILL after grace_ms */
+    JQ_FETCH_READ,    /* `read` concerns `run`, which its executor has */
+    JQ_FETCH_RENEW,   /* the link is up but dead: make a new socket */
+    JQ_FETCH_BEAT,    /* the heartbeat's interval is `beat_ms` from now on */
+    JQ_FETCH_LOST,    /* `count` jobs are not this session's any more (for the log) */
+    JQ_FETCH_FENCED,  /* `count` outcomes were refused (for the log) */
     JQ_FETCH_REFUSED, /* the broker answered an error: `status`, text in `frame` (for the log) */
-    JQ_FETCH_LEAVE,  /* nothing is left to do: exit with `status` */
+    JQ_FETCH_LEAVE,   /* nothing is left to do: exit with `status` */
 };
 
 struct jq_fetch_effect {

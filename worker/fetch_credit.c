@@ -6,10 +6,10 @@
  * and CREDIT says received + (window - outstanding).
  *
  *  1. The window is `slots`, the number of commands at once.
- *  2. Commands never wait in a worker. A command granted while every slot is taken goes back at once,
- *     uncharged, and the look-ahead ends (4).
- *  3. Handlers may be granted ahead of need, so that short ones stream. The window doubles each time
- *     capacity stood idle (fewer than `slots` outstanding) although the broker had used all its
+ *  2. Commands never wait in a worker. A command granted while every slot is taken goes back at
+ * once, uncharged, and the look-ahead ends (4).
+ *  3. Handlers may be granted ahead of need, so that short ones stream. The window doubles each
+ * time capacity stood idle (fewer than `slots` outstanding) although the broker had used all its
  *     credit: it stops growing at the first power of two that covers rate x round trip. It never
  *     exceeds `lookahead`, nor what would take 20 ms to run, and is `slots` while the measured run
  *     time (a moving average) is 10 ms or more.
@@ -105,8 +105,7 @@ void jq_fetch_tell_credit(struct jq_fetch *fetch, struct jq_now now)
             return;
         const uint64_t told = fetch->credit > fetch->received ? fetch->credit - fetch->received : 0;
         const bool idle = jq_fetch_outstanding(fetch) + told < fetch->conf.slots;
-        if (total > fetch->credit && !idle &&
-            (total - fetch->credit) * 4 < jq_fetch_window(fetch))
+        if (total > fetch->credit && !idle && (total - fetch->credit) * 4 < jq_fetch_window(fetch))
             return;
     }
     fetch->credit = total;

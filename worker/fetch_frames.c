@@ -80,7 +80,7 @@ static void begin_again(struct jq_open_frame *frame)
 
 static void close_done(struct jq_fetch *fetch)
 {
-    if (fetch->done.count == 0)
+    if (fetch->done.count == 0 || fetch->link != JQ_LINK_UP)
         return;
     const struct jq_msg msg = {
         .tag = JQ_MSG_DONE,
@@ -95,7 +95,7 @@ static void close_done(struct jq_fetch *fetch)
 
 static void close_release(struct jq_fetch *fetch)
 {
-    if (fetch->release.count == 0)
+    if (fetch->release.count == 0 || fetch->link != JQ_LINK_UP)
         return;
     const struct jq_msg msg = {
         .tag = JQ_MSG_RELEASE,
@@ -128,8 +128,9 @@ void jq_fetch_tell_done(struct jq_fetch *fetch, const struct jq_run *run)
 
 void jq_fetch_tell_release(struct jq_fetch *fetch, uint64_t id, uint64_t fence)
 {
-    if (fetch->link != JQ_LINK_UP)
+    if (fetch->link == JQ_LINK_DOWN)
         return; /* its absence from the next HELLO says it */
+    /* The HELLO under way lists it: then this waits for the WELCOME, or a new HELLO. */
     if (fetch->release.count == JQ_JOBS_PER_FRAME)
         close_release(fetch);
     jq_held_write(&fetch->release.records, &(struct jq_held){ .id = id, .fence = fence });
@@ -160,7 +161,8 @@ static void answer_from(const struct jq_run *run, struct jq_log_data *data,
 void jq_fetch_answer_read(struct jq_fetch *fetch, const struct jq_log_request *read)
 {
     struct jq_run *run = jq_map_find(&fetch->held, read->id);
-    if (run != NULL && run->state == JQ_RUN_OUT && run->where == JQ_AT_EXEC) {
+    if (run != NULL && run->state == JQ_RUN_OUT && run->where == JQ_AT_EXEC &&
+        (read->stream == 1 || read->stream == 2)) {
         struct jq_fetch_effect *effect = jq_fetch_effect(fetch, JQ_FETCH_READ);
         if (effect != NULL) {
             effect->run = run;
@@ -173,7 +175,9 @@ void jq_fetch_answer_read(struct jq_fetch *fetch, const struct jq_log_request *r
         .correlation = read->correlation,
         .u.log_data = { .id = read->id, .stream = read->stream, .offset = read->offset },
     };
-    if (run == NULL)
+    if (read->stream != 1 && read->stream != 2)
+        msg.u.log_data.error = JQ_EINVAL;
+    else if (run == NULL)
         msg.u.log_data.error = JQ_ENOENT;
     else
         answer_from(run, &msg.u.log_data, read);

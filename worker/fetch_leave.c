@@ -42,10 +42,16 @@ static void end_all(struct jq_fetch *fetch, struct jq_now now, jq_ms grace_ms)
 
 static void leave_now(struct jq_fetch *fetch)
 {
+    /* The last words may follow a HELLO at once: there is no time for its WELCOME. */
+    const bool greeting = fetch->link == JQ_LINK_GREETING;
+    if (greeting)
+        fetch->link = JQ_LINK_UP;
     const struct jq_run *run;
     for (size_t cursor = 0; (run = jq_map_next(&fetch->held, &cursor)) != NULL;) {
         if (run->state == JQ_RUN_OUT)
             jq_fetch_tell_release(fetch, run->id, run->fence);
+        else if (greeting)
+            jq_fetch_tell_done(fetch, run);
     }
     jq_fetch_close_frames(fetch);
     if (fetch->link == JQ_LINK_UP) {
@@ -74,8 +80,10 @@ void jq_fetch_leave_tick(struct jq_fetch *fetch, struct jq_now now)
         leave_now(fetch);
 }
 
-enum jq_err jq_fetch_drain(struct jq_fetch *fetch, struct jq_now now)
+enum jq_err jq_fetch_drain(struct jq_fetch *fetch, struct jq_now now, int status)
 {
+    if (status != 0)
+        fetch->status = status;
     if (fetch->stage != JQ_STAGE_WORKING)
         return JQ_OK;
     fetch->stage = JQ_STAGE_DRAINING;

@@ -8,7 +8,8 @@
  *   F2  places[w].out counts the runs that executor w has, discarded ones too.
  *   F3  Commands out never exceed the slots.
  *   F4  held_bytes is the sum of the outcomes that did not fit into their run.
- *   F5  Nothing but HELLO is sent between HELLO and its WELCOME. */
+ *   F5  Between HELLO and its WELCOME nothing but the last words of fetch_leave.c is sent; releases
+ *       wait. */
 #ifndef JQ_WORKER_FETCH_STATE_H
 #define JQ_WORKER_FETCH_STATE_H
 
@@ -19,11 +20,11 @@ enum jq_fetch_link { JQ_LINK_DOWN, JQ_LINK_GREETING, JQ_LINK_UP };
 enum jq_fetch_stage { JQ_STAGE_WORKING, JQ_STAGE_DRAINING, JQ_STAGE_ENDING, JQ_STAGE_LEFT };
 
 struct jq_place {
-    uint64_t capacity;  /* runs it executes at once */
-    uint64_t out;       /* runs it has */
-    jq_ms progress_at;  /* a run came back, or the first one had to wait */
-    bool recalling;     /* a RECALL is not answered yet */
-    bool tight;         /* jobs that waited were given back: ask for no more than it can start */
+    uint64_t capacity; /* runs it executes at once */
+    uint64_t out;      /* runs it has */
+    jq_ms progress_at; /* a run came back, or the first one had to wait */
+    bool recalling;    /* a RECALL is not answered yet */
+    bool tight;        /* jobs that waited were given back: ask for no more than it can start */
 };
 
 /* Records that wait for the end of the input, or for a full frame. */

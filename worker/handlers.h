@@ -18,9 +18,9 @@ struct jq_call {
     struct jq_view payload;
     const atomic_bool *cancelled; /* poll it while blocking */
 
-    int64_t code;          /* 0: success */
-    char reason[256];      /* why code is not 0 */
-    struct jq_buf *value;  /* the result; empty at first */
+    int64_t code;         /* 0: success */
+    char reason[256];     /* why code is not 0 */
+    struct jq_buf *value; /* the result; empty at first */
 };
 
 struct jq_handler {

@@ -24,7 +24,7 @@ struct jq_output {
     uint8_t *ring;
     size_t ring_capacity; /* grows to tail_max; a full ring smaller than that grows first */
     size_t ring_size;
-    size_t ring_at;       /* index of the oldest byte; 0 until the ring has wrapped */
+    size_t ring_at; /* index of the oldest byte; 0 until the ring has wrapped */
 };
 
 /* Keeps `bytes` of the stream: half for the head (the odd byte too), half for the tail. */

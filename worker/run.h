@@ -4,8 +4,9 @@
  *
  * A run is one allocation: the struct, then the granted bytes. It belongs to fetch, which lends it
  * to an executor between `submit` and `collect`; only the executor writes to it then, except for
- * `cancelled`, which is written under that executor's rules. Its outcome is kept encoded, as the
- * record that DONE carries, because it may have to be sent more than once. */
+ * `cancelled` and `reason`, which fetch writes once, before it asks the executor to cancel. Its
+ * outcome is kept encoded, as the record that DONE carries, because it may have to be sent more
+ * than once. */
 #ifndef JQ_WORKER_RUN_H
 #define JQ_WORKER_RUN_H
 
@@ -36,16 +37,16 @@ struct jq_run {
     uint64_t attempt;
     enum jq_where where;
     enum jq_run_state state;
-    bool give_back;      /* fetch: RELEASE it when it comes back, whatever its outcome */
-    bool discard;        /* fetch: the broker knows nothing of it any more; no DONE, no RELEASE */
-    bool returned;       /* executor: it was not run (no resources); there is no outcome */
-    bool cancelled;      /* asked to end; `reason` says why */
-    char *reason;        /* owned; NULL: none */
-    uint64_t wall_us;    /* executor: how long it ran */
-    struct jq_view queue;   /* these three lie behind the struct */
+    bool give_back;       /* fetch: RELEASE it when it comes back, whatever its outcome */
+    bool discard;         /* fetch: the broker knows nothing of it any more; no DONE, no RELEASE */
+    bool returned;        /* executor: it was not run (no resources); there is no outcome */
+    bool cancelled;       /* asked to end; `reason` says why */
+    char *reason;         /* owned; NULL: none */
+    uint64_t wall_us;     /* executor: how long it ran */
+    struct jq_view queue; /* these three lie behind the struct */
     struct jq_view handler;
     struct jq_view payload;
-    uint8_t *outcome;    /* `small` or owned; NULL until it has ended */
+    uint8_t *outcome; /* `small` or owned; NULL until it has ended */
     size_t outcome_size;
     uint8_t small[JQ_RUN_SMALL];
 };
