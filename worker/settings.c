@@ -31,8 +31,7 @@ static const struct jq_setting rows[] = {
 enum { ROWS = sizeof rows / sizeof rows[0], PATH_TEXT_MAX = 4096, THREADS_DEFAULT_MAX = 64 };
 
 struct jq_worker_config {
-    struct jq_worker_settings settings; /* as told */
-    struct jq_worker_settings actual;   /* as used */
+    struct jq_worker_settings settings; /* where the jq_conf puts them */
     struct jq_conf *conf;
     enum jq_log_level log_level;
     char url[JQ_URL_MAX];
@@ -180,8 +179,7 @@ static bool is_url(const char *url)
 
 static enum jq_err complete(struct jq_worker_config *config, struct jq_detail *detail)
 {
-    struct jq_worker_settings *actual = &config->actual;
-    *actual = config->settings;
+    struct jq_worker_settings *actual = &config->settings; /* so that --print-config shows them */
     if (actual->slots == 0)
         actual->slots = processors();
     if (actual->threads == 0)
@@ -271,7 +269,7 @@ void jq_worker_config_free(struct jq_worker_config **config)
 
 const struct jq_worker_settings *jq_worker_config_get(const struct jq_worker_config *config)
 {
-    return &config->actual;
+    return &config->settings;
 }
 
 enum jq_log_level jq_worker_config_log_level(const struct jq_worker_config *config)

@@ -47,7 +47,8 @@ static bool init_attributes(posix_spawnattr_t *attributes)
     sigset_t none;
     sigset_t all;
     (void)sigemptyset(&none);
-    (void)sigfillset(&all);
+    /* sigfillset leaves out the two signals of glibc's own, which jobs would then get ignored. */
+    memset(&all, 0xff, sizeof all);
     return posix_spawnattr_init(attributes) == 0 &&
            posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
                                                     POSIX_SPAWN_SETSIGDEF) == 0 &&
