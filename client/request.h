@@ -38,4 +38,14 @@ int jq_subscription_next(struct jq_subscription *subscription, int64_t timeout_m
 /* Sends UNWATCH or UNWAIT. Sets *subscription to NULL; NULL is fine. */
 void jq_subscription_end(struct jq_subscription **subscription);
 
+/* What the broker said of itself when it last welcomed this client. */
+struct jq_broker_said {
+    uint64_t pid; /* on the broker's machine */
+    uint64_t incarnation;
+    uint8_t store_id[16];
+    char software[JQ_SOFTWARE_MAX + 1];
+};
+/* A copy. EUNREACH: it has said nothing yet. */
+int jq_client_broker(struct jobq_client *client, struct jq_broker_said *ret_said);
+
 #endif
