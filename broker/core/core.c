@@ -7,8 +7,6 @@
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 
-enum { STALL_MS = 1000 }; /* later than promised by this much: we were stopped, not our peers */
-
 void jq_core_conf_default(struct jq_core_conf *conf)
 {
     *conf = (struct jq_core_conf){
@@ -59,7 +57,6 @@ struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
     jq_rng_init(&core->rng, seed);
     core->hash_key = jq_rng_next(&core->rng);
     core->meta.next_id = core->meta.next_queue = 1;
-    core->expected_at = JQ_NEVER;
     jq_heap_init(&core->silent, silent_before);
     jq_heap_init(&core->leases, lease_before);
     jq_heap_init(&core->due, due_before);
@@ -140,37 +137,7 @@ void jq_core_free(struct jq_core **core_ptr)
 
 /* ---- time ---- */
 
-/* A loop that was stopped (SIGSTOP, a suspended machine) heard nobody: that is not their silence.
- */
-static void forgive_stall(struct jq_core *core, jq_ms stall)
-{
-    struct jq_worker *worker;
-    struct jq_client *client;
-    struct jq_peer *peer;
-
-    core->count.stalls++;
-    for (size_t at = 0; (worker = jq_map_next(&core->workers, &at));) {
-        worker->renewed_at = jq_ms_add(worker->renewed_at, stall);
-        worker->lease_at = jq_ms_add(worker->lease_at, stall);
-    }
-    for (size_t at = 0; (peer = jq_map_next(&core->peers, &at));) {
-        peer->heard_at = jq_ms_add(peer->heard_at, stall);
-        peer->silent_at = jq_ms_add(peer->silent_at, stall);
-    }
-    for (size_t at = 0; (client = jq_map_next(&core->clients, &at));)
-        client->due_at = jq_ms_add(client->due_at, stall);
-    jq_trace(core, JQ_TRACE_WARN, "loop.stalled", "ms=%lld", (long long)stall);
-}
-
-static void set_now(struct jq_core *core, struct jq_now now)
-{
-    if (core->expected_at != JQ_NEVER && now.mono - core->expected_at > STALL_MS)
-        forgive_stall(core, now.mono - core->expected_at);
-    core->expected_at = JQ_NEVER; /* until the next promise */
-    core->now = now;
-}
-
-static jq_ms next_at(const struct jq_core *core)
+jq_ms jq_core_next_at(const struct jq_core *core)
 {
     const struct jq_heap_node *silent = jq_heap_first(&core->silent);
     const struct jq_heap_node *lease = jq_heap_first(&core->leases);
@@ -190,19 +157,12 @@ static jq_ms next_at(const struct jq_core *core)
     return at;
 }
 
-jq_ms jq_core_next_at(const struct jq_core *core)
-{
-    return next_at(core);
-}
-
 enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now)
 {
-    set_now(core, now);
+    core->now = now;
     jq_peer_tick(core);
     JQ_TRY(jq_worker_tick(core));
-    JQ_TRY(jq_client_tick(core));
-    core->expected_at = next_at(core);
-    return JQ_OK;
+    return jq_client_tick(core);
 }
 
 /* ---- inputs ---- */
@@ -293,7 +253,7 @@ static enum jq_err apply_peer(struct jq_core *core, struct jq_peer *peer, const 
 enum jq_err jq_core_apply(struct jq_core *core, struct jq_now now, uint64_t peer_id,
                           const struct jq_msg *msg)
 {
-    set_now(core, now);
+    core->now = now;
     JQ_CHECK(core->started && peer_id != 0);
     if (msg->tag == JQ_MSG_HELLO)
         return jq_peer_hello(core, peer_id, msg);
@@ -309,7 +269,7 @@ enum jq_err jq_core_gone(struct jq_core *core, struct jq_now now, uint64_t peer_
 {
     struct jq_peer *peer = jq_peer_find(core, peer_id);
 
-    set_now(core, now);
+    core->now = now;
     if (peer)
         jq_peer_drop(core, peer);
     return JQ_OK;
@@ -318,7 +278,7 @@ enum jq_err jq_core_gone(struct jq_core *core, struct jq_now now, uint64_t peer_
 enum jq_err jq_core_durable(struct jq_core *core, struct jq_now now, uint64_t number,
                             bool space_low)
 {
-    set_now(core, now);
+    core->now = now;
     JQ_CHECK(number <= core->meta.commit_sequence);
     if (number > core->durable)
         core->durable = number;

@@ -67,6 +67,7 @@ JQ_MUST_USE enum jq_err jq_core_apply(struct jq_core *core, struct jq_now now, u
                                       const struct jq_msg *msg);
 /* The connection is lost: cannot be written to, or read too slowly. Not the session. */
 JQ_MUST_USE enum jq_err jq_core_gone(struct jq_core *core, struct jq_now now, uint64_t peer);
+/* `mono` must not count time in which the caller did not listen: leases would end unheard. */
 JQ_MUST_USE enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now); /* all that is due */
 jq_ms jq_core_next_at(const struct jq_core *core); /* monotonic; when tick has work, or JQ_NEVER */
 /* Every batch up to `number` is durable. `space_low`: the store is below its watermark, submits are

@@ -201,7 +201,6 @@ struct jq_core {
     struct jq_core_conf conf;
     struct jq_rng rng;
     struct jq_now now; /* of the input being worked on */
-    jq_ms expected_at; /* when a tick was promised: later is a stall of ours */
     uint64_t hash_key;
     uint64_t hash; /* over all decisions */
 
@@ -246,7 +245,7 @@ struct jq_core {
     /* counters of STATS, since the start */
     struct {
         uint64_t submitted, succeeded, failed, cancelled, granted, fenced, returned, quarantined;
-        uint64_t leases_lost, resent, refused, peers_forgotten, stalls;
+        uint64_t leases_lost, resent, refused, peers_forgotten;
     } count;
 };
 

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * core_driver.c - see core_driver.h. */
+#include "tests/support/core_driver.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/base/alloc.h"
+
+#define OK(expr) assert_int_equal((expr), JQ_OK)
+
+/* ---- life ---- */
+
+static enum jq_err each_queue(void *arg, const struct jq_queue_record *record)
+{
+    return jq_core_restore_queue(arg, record);
+}
+
+static enum jq_err each_job(void *arg, const struct jq_loaded_job *record)
+{
+    return jq_core_restore_job(arg, &record->job);
+}
+
+static enum jq_err each_request(void *arg, const struct jq_request_record *record)
+{
+    return jq_core_restore_request(arg, record);
+}
+
+static enum jq_err each_worker(void *arg, const struct jq_worker_record *record)
+{
+    return jq_core_restore_worker(arg, record);
+}
+
+static void start(struct driver *d)
+{
+    const struct jq_store_ops *ops = d->backend->ops;
+    const struct jq_range all = { .limit = UINT32_MAX };
+    struct jq_store_meta meta;
+
+    d->core = jq_core_new(&d->conf, 42);
+    assert_non_null(d->core);
+    OK(ops->load_meta(d->backend, &meta));
+    OK(jq_core_restore_meta(d->core, &meta));
+    OK(ops->load_queues(d->backend, each_queue, d->core));
+    OK(ops->load_jobs(d->backend, &all, each_job, d->core));
+    OK(ops->load_requests(d->backend, each_request, d->core));
+    OK(ops->load_workers(d->backend, each_worker, d->core));
+    OK(jq_core_start(d->core, d->now));
+    driver_commit(d);
+}
+
+void driver_open(struct driver *d)
+{
+    const struct jq_store_conf conf = { .path = "memory:" };
+    struct jq_detail detail;
+
+    *d = (struct driver){ .now = { .mono = 1000, .wall = 1000000000 }, .next_peer = 1 };
+    jq_core_conf_default(&d->conf);
+    OK(jq_store_memory.open(&conf, &d->backend, &detail));
+    start(d);
+}
+
+static void drop_unfinished(struct driver *d)
+{
+    for (size_t i = 0; i < d->batch_count; i++)
+        jq_core_give_batch(d->core, d->batches[i]);
+    d->batch_count = 0;
+    for (size_t i = 0; i < d->read_count; i++) {
+        jq_free(d->reads[i].ids);
+        jq_free(d->reads[i].key);
+    }
+    d->read_count = 0;
+    for (size_t i = 0; i < d->count; i++)
+        jq_free(d->frames[i].data);
+    d->count = 0;
+}
+
+void driver_crash(struct driver *d)
+{
+    drop_unfinished(d);
+    jq_core_free(&d->core);
+    start(d);
+}
+
+void driver_close(struct driver *d)
+{
+    drop_unfinished(d);
+    jq_core_free(&d->core);
+    d->backend->ops->close(&d->backend);
+    free(d->frames);
+}
+
+/* ---- steps ---- */
+
+static void keep_frame(struct driver *d, struct jq_effect *effect)
+{
+    if (d->count == d->capacity) {
+        d->capacity = d->capacity ? d->capacity * 2 : 64;
+        d->frames = realloc(d->frames, d->capacity * sizeof *d->frames);
+        assert_non_null(d->frames);
+    }
+    struct driver_frame *frame = &d->frames[d->count++];
+    frame->peer = effect->peer;
+    frame->data = effect->u.frame.data;
+    frame->size = effect->u.frame.size;
+    effect->u.frame.data = NULL;
+    OK(jq_msg_decode(jq_view(frame->data, frame->size), &frame->msg));
+}
+
+void driver_collect(struct driver *d)
+{
+    struct jq_effect effect;
+
+    while (jq_core_take_effect(d->core, d->now, &effect)) {
+        if (effect.kind == JQ_EFFECT_SEND) {
+            keep_frame(d, &effect);
+        } else if (effect.kind == JQ_EFFECT_READ) {
+            assert_true(d->read_count < DRIVER_READS_MAX);
+            d->reads[d->read_count++] = effect.u.read;
+            effect.u.read.ids = NULL;
+            effect.u.read.key = NULL;
+        } else if (effect.kind == JQ_EFFECT_CLOSE) {
+            d->closed++;
+        }
+        jq_effect_fini(&effect);
+    }
+    jq_core_check(d->core);
+}
+
+void driver_apply(struct driver *d, uint64_t peer, const struct jq_msg *msg)
+{
+    struct jq_buf frame = { 0 };
+    struct jq_msg decoded;
+
+    OK(jq_msg_encode(msg, &frame));
+    OK(jq_msg_decode(jq_buf_view(&frame), &decoded));
+    OK(jq_core_apply(d->core, d->now, peer, &decoded));
+    jq_buf_fini(&frame);
+    driver_collect(d);
+}
+
+void driver_tick(struct driver *d, jq_ms later)
+{
+    /* As a loop does: never later than the core asks to be called. */
+    const jq_ms end = d->now.mono + later;
+    for (;;) {
+        const jq_ms next = jq_core_next_at(d->core);
+        d->now.mono = next < end ? (next > d->now.mono ? next : d->now.mono + 1) : end;
+        OK(jq_core_tick(d->core, d->now));
+        driver_collect(d);
+        if (d->now.mono >= end)
+            return;
+    }
+}
+
+void driver_hand_over(struct driver *d)
+{
+    struct jq_batch *batch = jq_core_take_batch(d->core, d->now);
+
+    if (!batch)
+        return;
+    assert_true(d->batch_count < DRIVER_BATCHES_MAX);
+    d->batches[d->batch_count++] = batch;
+    driver_collect(d);
+}
+
+struct answer {
+    struct jq_core *core;
+    struct jq_now now;
+    struct jq_loaded_job jobs[JQ_JOBS_PER_FRAME];
+    size_t count;
+};
+
+/* The memory store keeps its rows in place until the next commit: records may be borrowed. */
+static enum jq_err gather(void *arg, const struct jq_loaded_job *record)
+{
+    struct answer *answer = arg;
+    assert_true(answer->count < JQ_JOBS_PER_FRAME);
+    answer->jobs[answer->count++] = *record;
+    return JQ_OK;
+}
+
+static void answer_reads(struct driver *d)
+{
+    struct answer *answer = malloc(sizeof *answer);
+
+    assert_non_null(answer);
+    while (d->read_count) {
+        struct jq_read read = d->reads[0];
+        bool more = false;
+        memmove(d->reads, d->reads + 1, --d->read_count * sizeof read);
+        answer->count = 0;
+        OK(d->backend->ops->read(d->backend, &read, gather, answer, &more));
+        OK(jq_core_loaded(d->core, d->now, read.token, JQ_OK, answer->jobs, answer->count, more));
+        jq_free(read.ids);
+        jq_free(read.key);
+        driver_collect(d);
+    }
+    free(answer);
+}
+
+void driver_commit(struct driver *d)
+{
+    struct jq_detail detail;
+
+    for (;;) {
+        driver_hand_over(d);
+        if (d->batch_count == 0 && d->read_count == 0)
+            break;
+        for (size_t i = 0; i < d->batch_count; i++) {
+            struct jq_batch *batch = d->batches[i];
+            const uint64_t number = batch->number;
+            d->ops_committed += batch->live;
+            OK(d->backend->ops->commit(d->backend, batch, &detail));
+            jq_core_give_batch(d->core, batch);
+            OK(jq_core_durable(d->core, d->now, number, d->space_low));
+        }
+        d->batch_count = 0;
+        driver_collect(d);
+        answer_reads(d);
+    }
+}
+
+/* ---- frames ---- */
+
+static bool take(struct driver *d, uint64_t peer, int tag, struct driver_frame *ret)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->frames[i].peer != peer || (tag && (int)d->frames[i].msg.tag != tag))
+            continue;
+        *ret = d->frames[i];
+        memmove(&d->frames[i], &d->frames[i + 1], (--d->count - i) * sizeof *ret);
+        return true;
+    }
+    return false;
+}
+
+bool driver_take(struct driver *d, uint64_t peer, struct driver_frame *ret)
+{
+    return take(d, peer, 0, ret);
+}
+
+bool driver_has(const struct driver *d, uint64_t peer, enum jq_tag tag)
+{
+    for (size_t i = 0; i < d->count; i++)
+        if (d->frames[i].peer == peer && d->frames[i].msg.tag == tag)
+            return true;
+    return false;
+}
+
+struct driver_frame driver_expect(struct driver *d, uint64_t peer, enum jq_tag tag)
+{
+    struct driver_frame frame;
+
+    if (!take(d, peer, (int)tag, &frame)) {
+        for (size_t i = 0; i < d->count; i++)
+            print_error("for peer %llu: %s\n", (unsigned long long)d->frames[i].peer,
+                        jq_msg_name(d->frames[i].msg.tag));
+        fail_msg("no %s for peer %llu", jq_msg_name(tag), (unsigned long long)peer);
+    }
+    return frame;
+}
+
+void driver_frame_free(struct driver_frame *frame)
+{
+    jq_free(frame->data);
+    frame->data = NULL;
+}
+
+/* ---- peers ---- */
+
+static uint64_t hello(struct driver *d, enum jq_role role, uint64_t session,
+                      const struct jq_held *held, uint32_t count)
+{
+    const uint64_t peer = d->next_peer++;
+    struct jq_buf records = { 0 };
+
+    for (uint32_t i = 0; i < count; i++)
+        jq_held_write(&records, &held[i]);
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_HELLO,
+        .u.hello = {
+            .version_min = JQ_PROTOCOL_MIN,
+            .version_max = JQ_PROTOCOL_MAX,
+            .role = role,
+            .session = session,
+            .name = jq_view_str("test"),
+            .software = jq_view_str("test 1"),
+            .slots = role == JQ_ROLE_WORKER ? 4 : 0,
+            .held = jq_records_of(count, &records),
+        },
+    };
+    driver_apply(d, peer, &msg);
+    jq_buf_fini(&records);
+    return peer;
+}
+
+static void welcomed(struct driver *d, uint64_t peer)
+{
+    struct driver_frame frame = driver_expect(d, peer, JQ_MSG_WELCOME);
+    driver_frame_free(&frame);
+}
+
+uint64_t driver_client(struct driver *d, uint64_t session)
+{
+    const uint64_t peer = hello(d, JQ_ROLE_CLIENT, session, NULL, 0);
+    welcomed(d, peer);
+    return peer;
+}
+
+void driver_credit(struct driver *d, uint64_t worker, uint64_t total)
+{
+    const struct jq_msg msg = { .tag = JQ_MSG_CREDIT, .u.credit = { .total = total } };
+    driver_apply(d, worker, &msg);
+}
+
+uint64_t driver_worker(struct driver *d, uint64_t session, uint64_t credit)
+{
+    const uint64_t peer = hello(d, JQ_ROLE_WORKER, session, NULL, 0);
+    welcomed(d, peer);
+    if (credit)
+        driver_credit(d, peer, credit);
+    return peer;
+}
+
+uint64_t driver_beat(struct driver *d, uint64_t session)
+{
+    const uint64_t peer = hello(d, JQ_ROLE_BEAT, session, NULL, 0);
+    welcomed(d, peer);
+    return peer;
+}
+
+uint64_t driver_worker_back(struct driver *d, uint64_t session, const struct jq_held *held,
+                            uint32_t count)
+{
+    return hello(d, JQ_ROLE_WORKER, session, held, count);
+}
+
+/* ---- requests ---- */
+
+void driver_submit(struct driver *d, uint64_t client, struct driver_submit submit)
+{
+    struct jq_buf jobs = { 0 };
+    const struct jq_job_spec spec = {
+        .handler = jq_view_str("noop"),
+        .payload = jq_view_str("payload"),
+        .title = jq_view_str("a job"),
+        .flags = submit.job_flags,
+        .priority = submit.priority,
+        .key = jq_view_str(submit.key ? submit.key : ""),
+    };
+
+    if (submit.count == 0)
+        submit.count = 1;
+    for (uint32_t i = 0; i < submit.count; i++)
+        jq_job_spec_write(&jobs, &spec);
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_SUBMIT,
+        .correlation = submit.number,
+        .u.submit = {
+            .answered = submit.answered,
+            .queue = jq_view_str(submit.queue ? submit.queue : "default"),
+            .flags = submit.flags,
+            .jobs = jq_records_of(submit.count, &jobs),
+        },
+    };
+    driver_apply(d, client, &msg);
+    jq_buf_fini(&jobs);
+}
+
+void driver_wait(struct driver *d, uint64_t client, uint64_t correlation, uint64_t id)
+{
+    struct jq_buf ids = { 0 };
+    const struct jq_job_ref ref = { .id = id };
+
+    jq_job_ref_write(&ids, &ref);
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_WAIT,
+        .correlation = correlation,
+        .u.wait = { .jobs = jq_records_of(1, &ids) },
+    };
+    driver_apply(d, client, &msg);
+    jq_buf_fini(&ids);
+}
+
+struct jq_held driver_grant(struct driver *d, uint64_t worker)
+{
+    struct driver_frame frame = driver_expect(d, worker, JQ_MSG_GRANTS);
+    struct jq_reader r = jq_records_reader(frame.msg.u.grants.jobs);
+    struct jq_grant grant;
+
+    assert_int_equal(frame.msg.u.grants.jobs.count, 1);
+    assert_true(jq_grant_next(&r, &grant));
+    driver_frame_free(&frame);
+    return (struct jq_held){ .id = grant.id, .fence = grant.fence };
+}
+
+void driver_done(struct driver *d, uint64_t worker, struct jq_held held, enum jq_outcome_kind kind,
+                 int64_t code)
+{
+    struct jq_buf outcomes = { 0 };
+    const struct jq_outcome outcome = {
+        .id = held.id,
+        .fence = held.fence,
+        .kind = kind,
+        .code = code,
+        .stdout_bytes = 5,
+        .stdout_head = jq_view_str("hello"),
+    };
+
+    jq_outcome_write(&outcomes, &outcome);
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_DONE,
+        .u.done = { .outcomes = jq_records_of(1, &outcomes) },
+    };
+    driver_apply(d, worker, &msg);
+    jq_buf_fini(&outcomes);
+}
