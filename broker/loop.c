@@ -12,6 +12,7 @@
 
 enum {
     STARVED_MS = 10, /* until memory is asked for again */
+    BUSY_MS = 10,    /* an open batch that is due has to wait for the store, which wakes us */
 };
 
 enum phase {
@@ -84,8 +85,12 @@ static void take_signals(struct loop *loop)
 static jq_ms next_at(const struct loop *loop)
 {
     const struct jq_loop_conf *conf = loop->conf;
-    jq_ms at = jq_ms_min(jq_core_next_at(loop->turn->core), jq_peers_next_at(loop->turn->peers));
+    const jq_ms now = loop->turn->now.mono;
+    jq_ms at = jq_core_next_at(loop->turn->core);
 
+    if (at <= now && !jq_store_idle(loop->turn->store))
+        at = now + BUSY_MS;
+    at = jq_ms_min(at, jq_peers_next_at(loop->turn->peers));
     if (conf->supervise)
         at = jq_ms_min(at, jq_supervise_next_at(conf->supervise));
     if (loop->phase == PHASE_DRAIN)
@@ -93,7 +98,7 @@ static jq_ms next_at(const struct loop *loop)
     if (conf->notify->watchdog_ms > 0)
         at = jq_ms_min(at, loop->watchdog_at);
     if (loop->turn->starved)
-        at = jq_ms_min(at, loop->turn->now.mono + STARVED_MS);
+        at = jq_ms_min(at, now + STARVED_MS);
     return at;
 }
 

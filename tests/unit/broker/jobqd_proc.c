@@ -64,7 +64,10 @@ int jobqd_teardown(void **state)
         kill(d->pid, SIGKILL);
         waitpid(d->pid, NULL, 0);
     }
-    zmq_ctx_shutdown(d->context);
+    for (int i = 0; i < JOBQD_WIRES_MAX; i++) {
+        if (d->sockets[i])
+            zmq_close(d->sockets[i]);
+    }
     zmq_ctx_term(d->context);
     remove_directory(d->directory);
     return 0;
@@ -184,6 +187,12 @@ void wire_open(struct jobqd *d, struct wire *wire, uint64_t session)
 
     *wire = (struct wire){ .socket = zmq_socket(d->context, ZMQ_DEALER), .session = session };
     assert_non_null(wire->socket);
+    for (int i = 0; !wire->slot; i++) {
+        assert_true(i < JOBQD_WIRES_MAX);
+        if (!d->sockets[i])
+            wire->slot = &d->sockets[i];
+    }
+    *wire->slot = wire->socket;
     zmq_setsockopt(wire->socket, ZMQ_LINGER, &linger, sizeof(linger));
     zmq_setsockopt(wire->socket, ZMQ_RCVTIMEO, &wait_ms, sizeof(wait_ms));
     zmq_setsockopt(wire->socket, ZMQ_SNDTIMEO, &wait_ms, sizeof(wait_ms));
@@ -193,6 +202,7 @@ void wire_open(struct jobqd *d, struct wire *wire, uint64_t session)
 void wire_close(struct wire *wire)
 {
     zmq_close(wire->socket);
+    *wire->slot = NULL;
     jq_buf_fini(&wire->frame);
 }
 

@@ -18,7 +18,7 @@
 #include "proto/base/buf.h"
 #include "proto/msg.h"
 
-enum { JOBQD_ARGS_MAX = 24, JOBQD_WAIT_MS = 20000 };
+enum { JOBQD_ARGS_MAX = 24, JOBQD_WAIT_MS = 20000, JOBQD_WIRES_MAX = 8 };
 
 struct jobqd {
     char directory[40];
@@ -27,6 +27,8 @@ struct jobqd {
     char log[96]; /* its stderr */
     pid_t pid;    /* 0: does not run */
     void *context;
+    void *
+        sockets[JOBQD_WIRES_MAX]; /* of open wires: a test that fails leaves them to the teardown */
 };
 
 /* cmocka fixtures: *state is a struct jobqd. */
@@ -47,6 +49,7 @@ const char *jobqd_log(const struct jobqd *d);
 
 struct wire {
     void *socket;
+    void **slot;          /* in jobqd.sockets */
     struct jq_buf frame;  /* the last one received */
     uint64_t correlation; /* of the last one sent */
     uint64_t session;
