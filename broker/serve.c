@@ -299,6 +299,7 @@ static enum jq_loop_end run(struct broker *b)
         .metrics = &b->metrics,
         .handed = b->recovered.number,
         .durable = b->recovered.number,
+        .space_low = b->recovered.space_low,
     };
     return jq_loop_run(&conf);
 }
@@ -317,7 +318,7 @@ static void close_all(struct broker *b)
     jq_supervise_free(&b->supervise);
     jq_transport_close(&b->transport, LINGER_MS);
     jq_peers_free(&b->peers);
-    if (b->core)
+    if (b->turn.core)
         jq_turn_fini(&b->turn);
     jq_store_close(&b->store);
     jq_core_free(&b->core);

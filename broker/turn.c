@@ -18,14 +18,23 @@ static void free_read(struct jq_read *read)
     jq_free(read->key);
 }
 
+static void free_done(struct jq_turn *turn)
+{
+    if (turn->done.batch)
+        jq_core_give_batch(turn->core, turn->done.batch);
+    jq_store_done_fini(&turn->done);
+}
+
 void jq_turn_fini(struct jq_turn *turn)
 {
     if (turn->batch)
         jq_core_give_batch(turn->core, turn->batch);
-    if (turn->has_done) {
-        if (turn->done.batch)
-            jq_core_give_batch(turn->core, turn->done.batch);
-        jq_store_done_fini(&turn->done);
+    if (turn->has_done)
+        free_done(turn);
+    if (turn->store) {
+        jq_store_stop(turn->store);
+        while (jq_store_take_done(turn->store, &turn->done))
+            free_done(turn);
     }
     for (size_t i = 0; i < turn->read_count; i++)
         free_read(&turn->reads[i]);
@@ -53,6 +62,7 @@ static enum jq_err complete_commit(struct jq_turn *turn)
     turn->metrics->commits++;
     turn->metrics->operations += done->batch->live;
     turn->durable = number;
+    turn->space_low = done->space_low;
     jq_core_give_batch(turn->core, done->batch);
     done->batch = NULL;
     return JQ_OK;
@@ -71,6 +81,19 @@ static enum jq_err complete_read(struct jq_turn *turn)
     return JQ_OK;
 }
 
+/* Room can come and go while nothing is committed. */
+static void tell_space(struct jq_turn *turn)
+{
+    const bool low = jq_store_space_low(turn->store);
+
+    if (low == turn->space_low)
+        return;
+    if (jq_core_durable(turn->core, turn->now, turn->durable, low) == JQ_OK)
+        turn->space_low = low;
+    else
+        turn->starved = true;
+}
+
 enum jq_err jq_turn_complete(struct jq_turn *turn)
 {
     while (turn->has_done || jq_store_take_done(turn->store, &turn->done)) {
@@ -86,6 +109,7 @@ enum jq_err jq_turn_complete(struct jq_turn *turn)
         turn->has_done = false;
         jq_store_done_fini(&turn->done);
     }
+    tell_space(turn);
     return JQ_OK;
 }
 

@@ -32,6 +32,7 @@ struct jq_turn {
 
     uint64_t handed;        /* number of the last batch that the store was given */
     uint64_t durable;       /* and of the last that it has made durable */
+    bool space_low;         /* as the core was told */
     struct jq_batch *batch; /* taken from the core, not yet by the store; NULL: none */
 
     bool has_done; /* `done` has not been taken by the core yet */
@@ -41,7 +42,8 @@ struct jq_turn {
     size_t read_count, read_capacity;
 };
 
-void jq_turn_fini(struct jq_turn *turn); /* what it owns; nothing borrowed */
+/* Stops the store, gives the core its batches back, frees what the turn owns. */
+void jq_turn_fini(struct jq_turn *turn);
 
 /* All completions of the store go to the core. UNKNOWN: a commit failed; the error is logged, and
  * nothing may be sent any more. */

@@ -17,7 +17,7 @@
 
 /* What the three are told to do, and what was asked of them. */
 static struct play {
-    bool wants_commit, is_full, is_idle, has_batch;
+    bool wants_commit, is_full, is_idle, has_batch, is_space_low;
     struct jq_batch batch;
     enum jq_err apply, durable, loaded, commit, read;
     struct jq_effect effects[8];
@@ -157,6 +157,17 @@ bool jq_store_take_done(struct jq_store *store, struct jq_store_done *ret_done)
         return false;
     *ret_done = play.done[--play.done_count];
     return true;
+}
+
+bool jq_store_space_low(const struct jq_store *store)
+{
+    (void)store;
+    return play.is_space_low;
+}
+
+void jq_store_stop(struct jq_store *store)
+{
+    (void)store;
 }
 
 void jq_store_done_fini(struct jq_store_done *done)
@@ -327,6 +338,19 @@ static void a_completion_that_the_core_has_no_memory_for_is_offered_again(void *
     assert_int_equal(play.given, 1);
 }
 
+static void the_core_hears_of_space_that_comes_and_goes_between_commits(void **state)
+{
+    struct jq_turn *turn = *state;
+
+    play.is_space_low = true;
+    assert_int_equal(jq_turn_complete(turn), JQ_OK);
+    assert_int_equal(jq_turn_complete(turn), JQ_OK);
+    assert_int_equal(play.durables, 1);
+    play.is_space_low = false;
+    assert_int_equal(jq_turn_complete(turn), JQ_OK);
+    assert_int_equal(play.durables, 2);
+}
+
 /* ---- reads ---- */
 
 static void a_read_goes_behind_the_batch_that_it_depends_on(void **state)
@@ -429,6 +453,7 @@ int main(void)
         CASE(a_failed_commit_ends_the_broker_and_its_promises_stay_held),
         CASE(a_batch_that_the_store_has_no_memory_for_is_offered_again),
         CASE(a_completion_that_the_core_has_no_memory_for_is_offered_again),
+        CASE(the_core_hears_of_space_that_comes_and_goes_between_commits),
         CASE(a_read_goes_behind_the_batch_that_it_depends_on),
         CASE(a_read_that_the_store_has_no_memory_for_is_offered_again),
         CASE(a_failed_read_is_told_to_the_core_and_no_more),
