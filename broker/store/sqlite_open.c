@@ -374,6 +374,9 @@ enum jq_err jq_sqlite_open(const struct jq_store_conf *conf, struct jq_backend *
 
     if (!sqlite)
         return JQ_ENOMEM;
+    /* Counting its memory costs SQLite a lock for every allocation. Refused, and no harm, when
+     * SQLite is in use in this process already. */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     sqlite->backend.ops = &jq_store_sqlite;
     sqlite->path.lock_fd = -1;
     sqlite->mark.fd = -1;

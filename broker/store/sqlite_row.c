@@ -11,15 +11,11 @@
 #include "proto/base/crc32c.h"
 
 /* Numbers first, little-endian, then bytes whose sizes are among the numbers. */
-static uint32_t crc_numbers(const uint64_t *numbers, size_t count)
+static uint32_t crc_numbers(uint64_t *numbers, size_t count)
 {
-    uint32_t crc = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        const uint64_t little = htole64(numbers[i]);
-        crc = jq_crc32c(crc, &little, sizeof(little));
-    }
-    return crc;
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = htole64(numbers[i]);
+    return jq_crc32c(0, numbers, count * sizeof(numbers[0]));
 }
 
 static uint32_t crc_bytes(uint32_t crc, struct jq_view bytes)
@@ -27,9 +23,8 @@ static uint32_t crc_bytes(uint32_t crc, struct jq_view bytes)
     return bytes.size ? jq_crc32c(crc, bytes.data, bytes.size) : crc;
 }
 
-#define CRC_NUMBERS(...)                           \
-    crc_numbers((const uint64_t[]){ __VA_ARGS__ }, \
-                sizeof((const uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t))
+#define CRC_NUMBERS(...) \
+    crc_numbers((uint64_t[]){ __VA_ARGS__ }, sizeof((uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t))
 
 static uint64_t pair(uint32_t low, uint32_t high)
 {

@@ -303,6 +303,7 @@ enum jq_err jq_store_start(struct jq_store *store)
     sigset_t all, before;
 
     JQ_CHECK(!store->started);
+    store->stopping = false;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const int error = pthread_create(&store->thread, NULL, store_thread, store);
