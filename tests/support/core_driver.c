@@ -46,6 +46,7 @@ static void start(struct driver *d)
     d->core = jq_core_new(&d->conf, 42);
     assert_non_null(d->core);
     OK(ops->load_meta(d->backend, &meta));
+    memset(meta.store_id, 7, sizeof meta.store_id); /* the store's is random: runs would differ */
     OK(jq_core_restore_meta(d->core, &meta));
     OK(ops->load_queues(d->backend, each_queue, d->core));
     OK(ops->load_jobs(d->backend, &all, each_job, d->core));
@@ -188,9 +189,9 @@ static enum jq_err gather(void *arg, const struct jq_loaded_job *record)
 
 static void answer_reads(struct driver *d)
 {
-    struct answer *answer = malloc(sizeof *answer);
+    static struct answer answers; /* large */
+    struct answer *answer = &answers;
 
-    assert_non_null(answer);
     while (d->read_count) {
         struct jq_read read = d->reads[0];
         bool more = false;
@@ -202,7 +203,6 @@ static void answer_reads(struct driver *d)
         jq_free(read.key);
         driver_collect(d);
     }
-    free(answer);
 }
 
 void driver_commit(struct driver *d)
