@@ -241,7 +241,7 @@ static void start(struct jq_fetch *fetch, struct jq_now now, enum jq_where where
     if (effect == NULL)
         return;
     struct jq_place *place = &fetch->places[where];
-    if (place->out <= place->capacity)
+    if (place->out - runs->count <= place->capacity) /* nothing waited before these */
         place->progress_at = now.mono;
     effect->where = where;
     effect->runs = *runs;
