@@ -5,6 +5,8 @@
 
 #include "broker/store/sqlite.h"
 
+enum { ROW_BYTES = 256 }; /* about what a row takes beside its payload */
+
 static int run(struct jq_sqlite *sqlite, enum jq_sql which)
 {
     sqlite3_stmt *statement = sqlite->statements[which];
@@ -254,7 +256,7 @@ enum jq_err jq_sqlite_commit(struct jq_backend *backend, const struct jq_batch *
     sqlite->top_id = top_id;
     sqlite->meta = meta;
     sqlite->commits_unchecked++;
-    sqlite->bytes_unchecked += batch->bytes;
+    sqlite->bytes_unchecked += batch->bytes + (uint64_t)batch->live * ROW_BYTES;
     err = jq_mark_write(&sqlite->mark, &sqlite->meta);
     if (err != JQ_OK)
         jq_detail_set(ret_detail, "%s.mark: cannot be written", sqlite->path.file);

@@ -10,7 +10,7 @@
  * the latest at a size that bounds the file and the time a start needs. */
 enum { LOG_IDLE_BYTES = 1 << 20, LOG_MAX_BYTES = 32 << 20 };
 /* Space is looked at again after so many commits, or so much written. */
-enum { UNCHECKED_COMMITS_MAX = 64, UNCHECKED_BYTES_MAX = 4 << 20 };
+enum { UNCHECKED_COMMITS_MAX = 64, UNCHECKED_BYTES_MAX = 1 << 20 };
 
 enum jq_err jq_sqlite_checkpoint(struct jq_sqlite *sqlite, int mode, struct jq_detail *ret_detail)
 {
