@@ -206,7 +206,7 @@ static void turn(struct jq_spawner *spawner)
     /* Only now: an event of this turn may have pointed to them. */
     for (struct jq_job *job; (job = spawner->freed) != NULL;) {
         spawner->freed = job->next_freed;
-        jq_job_free(&job);
+        jq_job_free(spawner, &job);
     }
 }
 

@@ -10,7 +10,6 @@
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
@@ -93,7 +92,7 @@ static void finish(struct jq_spawner *spawner, struct jq_job *job)
     signal_group(job, SIGKILL);
     for (unsigned i = 0; i < 2; i++) {
         (void)jq_stream_drain(spawner, &job->streams[i], LAST_ROUNDS);
-        jq_stream_close(&job->streams[i]);
+        jq_unwatch_close(spawner, &job->streams[i].fd);
     }
     int status = 0;
     struct rusage usage = { 0 };
@@ -111,16 +110,15 @@ static void finish(struct jq_spawner *spawner, struct jq_job *job)
     spawner->orphans = true; /* of this group, perhaps */
 }
 
-void jq_job_free(struct jq_job **job)
+void jq_job_free(const struct jq_spawner *spawner, struct jq_job **job)
 {
     if (*job == NULL)
         return;
     for (int i = 0; i < 2; i++) {
-        jq_stream_close(&(*job)->streams[i]);
+        jq_unwatch_close(spawner, &(*job)->streams[i].fd);
         jq_output_fini(&(*job)->streams[i].output);
     }
-    if ((*job)->pidfd >= 0)
-        (void)close((*job)->pidfd);
+    jq_unwatch_close(spawner, &(*job)->pidfd);
     jq_free(*job);
     *job = NULL;
 }
@@ -215,7 +213,7 @@ void jq_job_start(struct jq_spawner *spawner, const struct jq_spawn_frame *frame
             tell_refused(spawner, job, &refusal);
         else
             tell_returned(spawner, frame->handle);
-        jq_job_free(&job);
+        jq_job_free(spawner, &job);
         return;
     }
     spawner->jobs[frame->handle] = job;
@@ -242,7 +240,7 @@ void jq_job_stream_readable(struct jq_spawner *spawner, struct jq_job *job, unsi
         return;
     struct jq_stream *stream = &job->streams[which];
     if (jq_stream_drain(spawner, stream, ROUNDS))
-        jq_stream_close(stream);
+        jq_unwatch_close(spawner, &stream->fd);
     jq_job_follow(spawner, job);
     if (job->phase == JQ_PHASE_LINGERING && job->streams[0].fd < 0 && job->streams[1].fd < 0)
         finish(spawner, job);
@@ -254,11 +252,10 @@ void jq_job_exited(struct jq_spawner *spawner, struct jq_job *job)
         return;
     job->wall_us = (jq_clock_mono_ns() - job->from_ns) / 1000;
     job->ended_at = jq_clock_now().wall;
-    (void)close(job->pidfd); /* or it would stay readable */
-    job->pidfd = -1;
+    jq_unwatch_close(spawner, &job->pidfd); /* or it would stay readable */
     for (unsigned i = 0; i < 2; i++) {
         if (jq_stream_drain(spawner, &job->streams[i], LAST_ROUNDS))
-            jq_stream_close(&job->streams[i]);
+            jq_unwatch_close(spawner, &job->streams[i].fd);
     }
     const bool killed = job->phase == JQ_PHASE_KILLED;
     job->phase = JQ_PHASE_LINGERING;

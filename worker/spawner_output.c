@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,11 +29,15 @@ struct jq_job *jq_job_of(const struct jq_spawner *spawner, uint32_t handle)
 
 /* --- reading --- */
 
-void jq_stream_close(struct jq_stream *stream)
+void jq_unwatch_close(const struct jq_spawner *spawner, int *fd)
 {
-    if (stream->fd >= 0)
-        (void)close(stream->fd); /* leaves epoll by that: nobody else has it */
-    stream->fd = -1;
+    if (*fd < 0)
+        return;
+    /* Closing is not enough: a child that is just being started has a copy of every descriptor
+     * until its exec is through, and epoll would go on to name a job that is no more. */
+    (void)epoll_ctl(spawner->epoll, EPOLL_CTL_DEL, *fd, NULL);
+    (void)close(*fd);
+    *fd = -1;
 }
 
 /* True: nothing will come any more. */

@@ -131,7 +131,7 @@ void jq_job_read(struct jq_spawner *spawner, const struct jq_spawn_frame *frame)
 void jq_job_stream_readable(struct jq_spawner *spawner, struct jq_job *job, unsigned which);
 void jq_job_exited(struct jq_spawner *spawner, struct jq_job *job);
 void jq_job_deadline(struct jq_spawner *spawner, struct jq_job *job);
-void jq_job_free(struct jq_job **job);
+void jq_job_free(const struct jq_spawner *spawner, struct jq_job **job);
 bool jq_deadline_before(const struct jq_heap_node *a, const struct jq_heap_node *b);
 struct jq_job *jq_deadline_job(struct jq_heap_node *node);
 
@@ -140,7 +140,7 @@ struct jq_job *jq_job_of(const struct jq_spawner *spawner, uint32_t handle); /* 
 void jq_job_follow(struct jq_spawner *spawner, struct jq_job *job);
 void jq_job_follow_end(struct jq_spawner *spawner, struct jq_job *job);
 bool jq_stream_drain(struct jq_spawner *spawner, struct jq_stream *stream, unsigned rounds);
-void jq_stream_close(struct jq_stream *stream);
+void jq_unwatch_close(const struct jq_spawner *spawner, int *fd); /* then -1; -1 is fine */
 /* Says the outcome; the process cannot go on without memory for it. */
 void jq_job_tell(struct jq_spawner *spawner, struct jq_job *job, int status,
                  const struct rusage *usage);

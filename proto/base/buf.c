@@ -51,7 +51,7 @@ uint8_t *jq_buf_extend(struct jq_buf *buf, size_t size)
         buf->broken = true;
         return NULL;
     }
-    uint8_t *at = buf->data + buf->size;
+    uint8_t *at = buf->data ? buf->data + buf->size : NULL; /* nothing to nothing */
     buf->size += size;
     return at;
 }
