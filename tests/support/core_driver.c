@@ -61,7 +61,11 @@ void driver_open(struct driver *d)
     const struct jq_store_conf conf = { .path = "memory:" };
     struct jq_detail detail;
 
-    *d = (struct driver){ .now = { .mono = 1000, .wall = 1000000000 }, .next_peer = 1 };
+    *d = (struct driver){
+        .now = { .mono = 1000, .wall = 1000000000 },
+        .next_peer = 1,
+        .fail_in = -1,
+    };
     jq_core_conf_default(&d->conf);
     OK(jq_store_memory.open(&conf, &d->backend, &detail));
     start(d);
@@ -97,6 +101,29 @@ void driver_close(struct driver *d)
     free(d->frames);
 }
 
+/* ---- memory that runs out ---- */
+
+static void arm(struct driver *d)
+{
+    jq_alloc_fail_after(d->fail_in, 0);
+}
+
+static void disarm(struct driver *d)
+{
+    const int64_t made = (int64_t)jq_alloc_fail_after(-1, 0);
+
+    if (d->fail_in >= 0)
+        d->fail_in = made > d->fail_in ? -1 : d->fail_in - made;
+}
+
+static bool take_effect(struct driver *d, struct jq_effect *effect)
+{
+    arm(d);
+    const bool took = jq_core_take_effect(d->core, d->now, effect);
+    disarm(d);
+    return took;
+}
+
 /* ---- steps ---- */
 
 static void keep_frame(struct driver *d, struct jq_effect *effect)
@@ -118,7 +145,7 @@ void driver_collect(struct driver *d)
 {
     struct jq_effect effect;
 
-    while (jq_core_take_effect(d->core, d->now, &effect)) {
+    while (take_effect(d, &effect)) {
         if (effect.kind == JQ_EFFECT_SEND) {
             keep_frame(d, &effect);
         } else if (effect.kind == JQ_EFFECT_READ) {
@@ -141,7 +168,14 @@ void driver_apply(struct driver *d, uint64_t peer, const struct jq_msg *msg)
 
     OK(jq_msg_encode(msg, &frame));
     OK(jq_msg_decode(jq_buf_view(&frame), &decoded));
-    OK(jq_core_apply(d->core, d->now, peer, &decoded));
+    arm(d);
+    enum jq_err err = jq_core_apply(d->core, d->now, peer, &decoded);
+    disarm(d);
+    if (err == JQ_ENOMEM) { /* the same input may be given again */
+        jq_core_check(d->core);
+        err = jq_core_apply(d->core, d->now, peer, &decoded);
+    }
+    OK(err);
     jq_buf_fini(&frame);
     driver_collect(d);
 }

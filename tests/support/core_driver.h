@@ -37,6 +37,7 @@ struct driver {
     uint64_t closed;        /* peers the core closed */
     uint32_t ops_committed; /* live operations, all batches */
     bool space_low;
+    int64_t fail_in; /* allocations of the core until one fails; -1: none does */
 };
 
 void driver_open(struct driver *d); /* an empty store, served */

@@ -204,6 +204,7 @@ static void worker_reads(struct world *w, struct worker *worker, bool lose)
 
 static void client_hello(struct world *w, struct client *client)
 {
+    w->d.fail_in = -1;
     client_reads(w, client, true);
     client->peer = driver_client(&w->d, client->session);
 }
@@ -212,6 +213,7 @@ static void worker_hello(struct world *w, struct worker *worker)
 {
     struct jq_held held[HELD_MAX];
 
+    w->d.fail_in = -1;
     worker_reads(w, worker, true);
     for (size_t i = 0; i < worker->count; i++)
         held[i] = worker->held[i].job;
@@ -295,6 +297,7 @@ static void crash(struct world *w)
         client_reads(w, &w->clients[i], one_in(w, 2));
     for (size_t i = 0; i < WORKERS; i++)
         worker_reads(w, &w->workers[i], one_in(w, 2));
+    w->d.fail_in = -1;
     driver_crash(&w->d);
     for (size_t i = 0; i < CLIENTS; i++)
         w->clients[i].peer = driver_client(&w->d, w->clients[i].session);
@@ -334,6 +337,8 @@ static void step(struct world *w)
 
     if (worker->needs_hello)
         worker_hello(w, worker);
+    if (one_in(w, 8))
+        w->d.fail_in = (int64_t)jq_rng_below(&w->rng, 30);
     switch (jq_rng_below(&w->rng, 12)) {
     case 0:
     case 1:
@@ -386,6 +391,7 @@ static void run_dry(struct world *w)
 {
     struct client *client = &w->clients[0];
 
+    w->d.fail_in = -1;
     for (int round = 0; round < 3000; round++) {
         uint64_t held = 0;
         for (size_t i = 0; i < WORKERS; i++) {
