@@ -54,7 +54,7 @@ struct jq_command {
     bool no_format;         /* -o makes no sense here */
     int (*run)(struct jq_cli *cli, const void *values, const struct jq_words *words);
 };
-#define COMMAND(name) extern const struct jq_command jq_command_##name;
+#define COMMAND(name) extern const struct jq_command jq_cmd_##name;
 #include "client/cli/commands.def"
 
 #define JQ_FLAG_COUNT(list) (sizeof(list) / sizeof((list)[0]))

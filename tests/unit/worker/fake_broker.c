@@ -68,6 +68,15 @@ void broker_unbind(struct fake_broker *broker)
     broker->beat.size = 0;
 }
 
+static bool has_partner(const char *const *flags)
+{
+    for (; *flags != NULL; flags++) {
+        if (strcmp(*flags, "--die-with") == 0)
+            return true;
+    }
+    return false;
+}
+
 void broker_worker(struct fake_broker *broker, const char *const *flags)
 {
     enum { WORDS = 24 };
@@ -76,6 +85,12 @@ void broker_worker(struct fake_broker *broker, const char *const *flags)
     argv[count++] = strdup(JQ_TEST_WORKER);
     argv[count++] = strdup("--url");
     argv[count++] = strdup(broker->url);
+    if (!has_partner(flags)) {
+        char pid[16];
+        snprintf(pid, sizeof pid, "%d", (int)getpid());
+        argv[count++] = strdup("--die-with"); /* nothing is left if the test is stopped */
+        argv[count++] = strdup(pid);
+    }
     for (; *flags != NULL && count < WORDS - 1; flags++)
         argv[count++] = strdup(*flags);
     argv[count] = NULL;

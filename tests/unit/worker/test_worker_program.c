@@ -43,9 +43,7 @@ static void a_job_goes_from_grant_to_acknowledged_end(void **state)
     broker_ack(broker, 1, 101);
 
     assert_int_equal(kill(broker->pid, SIGTERM), 0);
-    const struct jq_msg last = broker_await(broker, JQ_MSG_CREDIT);
-    assert_int_equal(last.u.credit.draining, 1);
-    (void)broker_await(broker, JQ_MSG_BYE);
+    (void)broker_await(broker, JQ_MSG_BYE); /* idle, it has nothing more to say */
     assert_int_equal(broker_worker_status(broker), 0);
 }
 
@@ -235,7 +233,7 @@ static void jobs_are_adopted_again_after_the_broker_was_away(void **state)
     broker_await_gone(job); /* and no DONE: */
     assert_int_equal(kill(broker->pid, SIGTERM), 0);
     for (struct jq_msg msg = broker_next(broker); msg.tag != JQ_MSG_BYE; msg = broker_next(broker))
-        assert_int_equal(msg.tag, JQ_MSG_CREDIT);
+        assert_int_not_equal(msg.tag, JQ_MSG_DONE);
     jq_buf_fini(&lost);
     assert_int_equal(broker_worker_status(broker), 0);
 }
