@@ -283,8 +283,8 @@ enum jq_err jq_core_durable(struct jq_core *core, struct jq_now now, uint64_t nu
     if (number > core->durable)
         core->durable = number;
     if (space_low != core->space_low)
-        jq_trace(core, JQ_TRACE_WARN, space_low ? "store.space_low" : "store.space_ok",
-                 "batch=%llu", (unsigned long long)number);
+        jq_trace(core, JQ_TRACE_WARN, space_low ? "store.low" : "store.roomy", "batch=%llu",
+                 (unsigned long long)number);
     core->space_low = space_low;
     jq_outbox_release(core);
     jq_job_forget_durable(core);

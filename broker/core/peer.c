@@ -29,7 +29,6 @@ static enum jq_err make(struct jq_core *core, uint64_t id, const struct jq_hello
     peer->session = hello->session;
     peer->heard_at = core->now.mono;
     peer->silent_at = jq_ms_add(core->now.mono, core->conf.lease_ms);
-    jq_dlist_init(&peer->waits);
     jq_dlist_init(&peer->readers);
     jq_dlist_init(&peer->watchers);
     JQ_CHECK(jq_map_put(&core->peers, id, peer) == JQ_OK);
@@ -158,10 +157,12 @@ enum jq_err jq_peer_bye(struct jq_core *core, struct jq_peer *peer)
 
 void jq_peer_drop(struct jq_core *core, struct jq_peer *peer)
 {
+    struct jq_waiter *waiter;
     struct jq_dlink *link;
 
-    while ((link = jq_dlist_first(&peer->waits)))
-        jq_waiter_free(JQ_ELEMENT(link, struct jq_waiter, in_peer));
+    for (size_t at = 0; (waiter = jq_map_next(&peer->waits, &at)); at = 0)
+        jq_waiter_free(waiter);
+    jq_map_fini(&peer->waits);
     while ((link = jq_dlist_first(&peer->readers)))
         jq_log_reader_free(core, JQ_ELEMENT(link, struct jq_log_reader, in_peer));
     while ((link = jq_dlist_first(&peer->watchers)))

@@ -84,7 +84,7 @@ struct jq_peer {
     jq_ms silent_at;          /* forgotten then, unless heard since */
     jq_ms heard_at;
     struct jq_heap_node in_silent; /* core->silent; CLIENT and BEAT */
-    struct jq_dlist waits;         /* struct jq_waiter.in_peer */
+    struct jq_map waits;           /* correlation -> struct jq_waiter */
     struct jq_dlist readers;       /* struct jq_log_reader.in_peer */
     struct jq_dlist watchers;      /* struct jq_watcher.in_peer */
     struct jq_out *filling[3];     /* frames of records that more may join, by enum jq_fill */
@@ -145,7 +145,6 @@ struct jq_waiter {
     uint64_t correlation;
     struct jq_dlist links; /* struct jq_wait_link.in_waiter */
     uint32_t lookups;      /* reads of the store under way for it */
-    struct jq_dlink in_peer;
 };
 struct jq_wait_link {
     struct jq_waiter *waiter;

@@ -8,12 +8,7 @@
 
 struct jq_waiter *jq_waiter_find(const struct jq_peer *peer, uint64_t correlation)
 {
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&peer->waits, at));) {
-        struct jq_waiter *waiter = JQ_ELEMENT(at, struct jq_waiter, in_peer);
-        if (waiter->correlation == correlation)
-            return waiter;
-    }
-    return NULL;
+    return jq_map_find(&peer->waits, correlation);
 }
 
 static void link_free(struct jq_wait_link *link)
@@ -29,7 +24,7 @@ void jq_waiter_free(struct jq_waiter *waiter)
 
     while ((at = jq_dlist_first(&waiter->links)))
         link_free(JQ_ELEMENT(at, struct jq_wait_link, in_waiter));
-    jq_dlist_remove(&waiter->in_peer);
+    jq_map_remove(&waiter->peer->waits, waiter->correlation);
     jq_free(waiter);
 }
 
@@ -154,6 +149,7 @@ enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t c
 
     if (waiter)
         jq_waiter_free(waiter); /* asked again: the newest counts */
+    JQ_TRY(jq_map_reserve(&peer->waits, 1));
     waiter = jq_alloc_zero(1, sizeof *waiter);
     uint64_t *absent = jq_alloc(((size_t)count + 1) * sizeof *absent);
     if (!waiter || !absent) {
@@ -164,7 +160,7 @@ enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t c
     waiter->peer = peer;
     waiter->correlation = correlation;
     jq_dlist_init(&waiter->links);
-    jq_dlist_append(&peer->waits, &waiter->in_peer);
+    JQ_CHECK(jq_map_put(&peer->waits, correlation, waiter) == JQ_OK);
     const enum jq_err err = wait_for_all(core, waiter, ids, count, absent);
     if (err == JQ_OK)
         jq_waiter_settle(waiter);

@@ -143,6 +143,21 @@ class Process:
             return ""
 
 
+class Gate:
+    """A place where commands wait until the test lets them go: `read line < gate.path` in a shell."""
+
+    def __init__(self, path):
+        self.path = path
+        os.mkfifo(path, 0o600)
+        self.file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def open(self, jobs=1):
+        os.write(self.file, b"\n" * jobs)
+
+    def close(self):
+        os.close(self.file)
+
+
 class Output:
     """What a call of jobq came to."""
 
@@ -180,6 +195,7 @@ class Deployment:
         self.url = "ipc://%s/q/jobqd.sock" % self.directory
         self.store = self.path("jobq.db")
         self.processes = []
+        self.gates = []
         self.broker = None
         self.broker_flags = ()
         self.environment = {
@@ -228,6 +244,10 @@ class Deployment:
         path = self.write(name, "#!%s\n%s" % (sys.executable, text))
         os.chmod(path, 0o700)
         return path
+
+    def gate(self, name="gate"):
+        self.gates.append(Gate(self.path(name)))
+        return self.gates[-1]
 
     # -- programs --
 
@@ -389,6 +409,8 @@ class Deployment:
             reap()
             return not descendants()
         wait_until(gone, "every process is gone")
+        for gate in self.gates:
+            gate.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
