@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spec.c - see spec.h. */
+#include "client/cli/spec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/cli/stdio.h"
+#include "client/cli/text.h"
+#include "proto/base/alloc.h"
+
+static int out_of_memory(const struct jq_cli *cli)
+{
+    return jq_cli_fail(cli, JQ_ENOMEM, "%s", jq_err_text(JQ_ENOMEM));
+}
+
+/* ---- what all jobs of a call share ---- */
+
+static int read_environment(struct jq_cli *cli, struct jq_spec *spec)
+{
+    struct jq_detail detail = { "out of memory" };
+    size_t count = 0, at = 0;
+
+    const enum jq_err err =
+        jq_spec_environment(spec->flags, environ, &spec->env_text, &count, &detail);
+    if (err != JQ_OK)
+        return jq_cli_fail(cli, err, "%s", detail.text);
+    spec->env = jq_alloc_zero(count + 1, sizeof *spec->env);
+    if (!spec->env)
+        return out_of_memory(cli);
+    for (size_t i = 0; i < count; i++) {
+        spec->env[i] = (const char *)spec->env_text.data + at;
+        at += strlen(spec->env[i]) + 1;
+    }
+    return 0;
+}
+
+/* Not resolved: the job shall see the path that the user sees. */
+static int find_cwd(struct jq_cli *cli, struct jq_spec *spec)
+{
+    const char *asked = spec->flags->cwd;
+    char here[JQ_PATH_MAX];
+
+    if (asked && *asked == '/') {
+        spec->cwd = jq_strdup(asked);
+    } else {
+        if (!getcwd(here, sizeof here))
+            return jq_cli_fail(cli, JQ_EIO, "the current directory: %s (--cwd names another)",
+                               strerror(errno));
+        const size_t size = strlen(here) + (asked ? strlen(asked) : 0) + 2;
+        spec->cwd = jq_alloc(size);
+        if (spec->cwd)
+            snprintf(spec->cwd, size, "%s%s%s", here, asked && *asked ? "/" : "",
+                     asked ? asked : "");
+    }
+    if (!spec->cwd)
+        return out_of_memory(cli);
+    if (strlen(spec->cwd) > JQ_PATH_MAX)
+        return jq_cli_fail(cli, JQ_EMSGSIZE, "--cwd: more than %d bytes", JQ_PATH_MAX);
+    return 0;
+}
+
+static int read_input(struct jq_cli *cli, struct jq_spec *spec)
+{
+    const char *path = spec->flags->input;
+    int fd = STDIN_FILENO;
+
+    if (path && spec->flags->is_stdin)
+        return jq_cli_fail(cli, JQ_EINVAL, "--stdin and --input exclude each other");
+    if (!path && !spec->flags->is_stdin)
+        return 0;
+    if (path && (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+        return jq_cli_fail(cli, JQ_EIO, "%s: %s", path, strerror(errno));
+    const int error = jq_read_all(fd, JQ_PAYLOAD_MAX, &spec->input);
+    if (path)
+        close(fd);
+    if (error == EFBIG)
+        return jq_cli_fail(cli, JQ_EMSGSIZE,
+                           "the input has more than %d MiB: give the job a file's name instead",
+                           JQ_PAYLOAD_MAX >> 20);
+    if (error)
+        return jq_cli_fail(cli, JQ_EIO, "%s: %s", path ? path : "standard input", strerror(error));
+    return 0;
+}
+
+int jq_spec_init(struct jq_cli *cli, const struct jq_spec_flags *flags, struct jq_spec *ret_spec)
+{
+    struct jq_spec spec = { .flags = flags };
+    int status = 0;
+
+    if (flags->strict && !flags->key)
+        status = jq_cli_fail(cli, JQ_EINVAL, "--strict needs --id");
+    if (status == 0)
+        status = read_environment(cli, &spec);
+    if (status == 0)
+        status = find_cwd(cli, &spec);
+    if (status == 0)
+        status = read_input(cli, &spec);
+    if (status != 0) {
+        jq_spec_fini(&spec);
+        return status;
+    }
+    *ret_spec = spec;
+    return 0;
+}
+
+void jq_spec_fini(struct jq_spec *spec)
+{
+    jq_buf_fini(&spec->env_text);
+    jq_free(spec->env);
+    jq_free(spec->cwd);
+    jq_buf_fini(&spec->input);
+}
+
+/* ---- one job ---- */
+
+static int make_title(struct jq_cli *cli, const struct jq_spec *spec, char *const *argv,
+                      size_t count, struct jq_buf *title)
+{
+    const struct jq_spec_flags *flags = spec->flags;
+
+    if (flags->title)
+        jq_text_utf8(title, jq_view_str(flags->title));
+    else if (flags->shell)
+        jq_text_clean(title, jq_view(flags->shell, strnlen(flags->shell, JQ_TITLE_MAX)));
+    else
+        jq_text_command(title, argv, count, JQ_TITLE_MAX);
+    if (jq_buf_ok(title) && title->size > JQ_TITLE_MAX) {
+        if (flags->title)
+            return jq_cli_fail(cli, JQ_EMSGSIZE, "--title: more than %d bytes", JQ_TITLE_MAX);
+        size_t keep = JQ_TITLE_MAX;
+        while (keep && (title->data[keep] & 0xc0) == 0x80)
+            keep--;
+        title->size = keep;
+    }
+    jq_buf_append(title, "", 1);
+    return jq_buf_ok(title) ? 0 : out_of_memory(cli);
+}
+
+/* `argv` behind /bin/sh -c TEXT sh, or as it is; NULL-terminated. The caller frees it. */
+static const char **make_argv(const struct jq_spec *spec, char *const *argv, size_t count)
+{
+    const char **list = jq_alloc_zero(count + 5, sizeof *list);
+    size_t at = 0;
+
+    if (!list)
+        return NULL;
+    if (spec->flags->shell) {
+        list[at++] = "/bin/sh";
+        list[at++] = "-c";
+        list[at++] = spec->flags->shell;
+        list[at++] = "sh";
+    }
+    for (size_t i = 0; i < count; i++)
+        list[at++] = argv[i];
+    return list;
+}
+
+int jq_spec_pack(struct jq_cli *cli, const struct jq_spec *spec, char *const *argv, size_t count,
+                 struct jq_packed *ret_packed, struct jobq_job *ret_job)
+{
+    const struct jq_spec_flags *flags = spec->flags;
+    const char **list = make_argv(spec, argv, count);
+    struct jq_packed packed = { NULL, { 0 } };
+    const struct jobq_exec exec = {
+        .size = sizeof exec,
+        .argv = list,
+        .env = spec->env,
+        .cwd = spec->cwd,
+        .input = spec->input.data,
+        .input_size = spec->input.size,
+        .timeout_ms = flags->job_timeout_ms,
+        .kill_after_ms = flags->kill_after_ms,
+        .output_bytes = flags->output_bytes,
+        .flags = flags->merge ? JOBQ_EXEC_MERGE : 0,
+    };
+    struct jobq_job job = JOBQ_JOB_INIT;
+
+    if (!list)
+        return out_of_memory(cli);
+    const int error = jobq_exec_pack(&exec, &packed.payload, &job.payload_size);
+    jq_free(list);
+    if (error == JOBQ_EMSGSIZE)
+        return jq_cli_fail(cli, error,
+                           "the command with its environment and input is too large: at most %d "
+                           "MiB, %d arguments and %d variables",
+                           JQ_PAYLOAD_MAX >> 20, JQ_ARGUMENTS_MAX, JQ_ARGUMENTS_MAX);
+    if (error != 0)
+        return jq_cli_fail(cli, error, "the command: %s", jobq_strerror(error));
+    const int status = make_title(cli, spec, argv, count, &packed.title);
+    if (status != 0) {
+        jq_packed_fini(&packed);
+        return status;
+    }
+    job.queue = flags->queue;
+    job.handler = "exec";
+    job.payload = packed.payload;
+    job.title = (const char *)packed.title.data;
+    job.key = flags->key;
+    job.priority = (int32_t)flags->priority;
+    job.flags = (flags->discard ? JOBQ_JOB_DISCARD : 0) | (flags->tie ? JOBQ_JOB_TIE : 0) |
+                (flags->strict ? JOBQ_JOB_STRICT : 0);
+    *ret_packed = packed;
+    *ret_job = job;
+    return 0;
+}
+
+void jq_packed_fini(struct jq_packed *packed)
+{
+    jobq_payload_free(packed->payload);
+    jq_buf_fini(&packed->title);
+    packed->payload = NULL;
+}
