@@ -157,12 +157,9 @@ enum jq_err jq_peer_bye(struct jq_core *core, struct jq_peer *peer)
 
 void jq_peer_drop(struct jq_core *core, struct jq_peer *peer)
 {
-    struct jq_waiter *waiter;
     struct jq_dlink *link;
 
-    for (size_t at = 0; (waiter = jq_map_next(&peer->waits, &at)); at = 0)
-        jq_waiter_free(waiter);
-    jq_map_fini(&peer->waits);
+    jq_waiters_free(peer);
     while ((link = jq_dlist_first(&peer->readers)))
         jq_log_reader_free(core, JQ_ELEMENT(link, struct jq_log_reader, in_peer));
     while ((link = jq_dlist_first(&peer->watchers)))

@@ -409,6 +409,7 @@ JQ_MUST_USE enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer
                                       uint64_t correlation, const uint64_t *ids, uint32_t count);
 void jq_wait_ended(struct jq_core *core, struct jq_job *job); /* tell all who wait */
 void jq_waiter_free(struct jq_waiter *waiter);
+void jq_waiters_free(struct jq_peer *peer); /* all of a connection that ends */
 struct jq_waiter *jq_waiter_find(const struct jq_peer *peer, uint64_t correlation);
 void jq_waiter_settle(struct jq_waiter *waiter); /* frees it when nothing is left to wait for */
 void jq_wait_tell(struct jq_core *core, struct jq_peer *peer, uint64_t correlation, uint64_t batch,

@@ -18,14 +18,28 @@ static void link_free(struct jq_wait_link *link)
     jq_free(link);
 }
 
-void jq_waiter_free(struct jq_waiter *waiter)
+static void discard(struct jq_waiter *waiter)
 {
     struct jq_dlink *at;
 
     while ((at = jq_dlist_first(&waiter->links)))
         link_free(JQ_ELEMENT(at, struct jq_wait_link, in_waiter));
-    jq_map_remove(&waiter->peer->waits, waiter->correlation);
     jq_free(waiter);
+}
+
+void jq_waiter_free(struct jq_waiter *waiter)
+{
+    jq_map_remove(&waiter->peer->waits, waiter->correlation);
+    discard(waiter);
+}
+
+void jq_waiters_free(struct jq_peer *peer)
+{
+    struct jq_waiter *waiter;
+
+    for (size_t at = 0; (waiter = jq_map_next(&peer->waits, &at));)
+        discard(waiter);
+    jq_map_fini(&peer->waits);
 }
 
 void jq_waiter_settle(struct jq_waiter *waiter)
