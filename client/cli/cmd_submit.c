@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cmd_submit.c - jobq submit: one command, or one for each line. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "client/cli/batch.h"
+#include "client/cli/format_json.h"
+#include "client/cli/spec.h"
+
+struct values {
+    struct jq_spec_flags spec;
+    const char *batch;
+    bool null;
+};
+
+static const struct jq_flag flags[] = {
+    JQ_SPEC_FLAG_ROWS(struct values, spec),
+    { "discard", 0, JQ_FLAG_BOOL, offsetof(struct values, spec.discard), 0, 0, NULL,
+      "keep nothing of the job once it has succeeded" },
+    { "batch", 0, JQ_FLAG_STRING, offsetof(struct values, batch), 0, 0, "FILE",
+      "a job for each line of FILE (- for standard input), run by /bin/sh -c" },
+    { "null", '0', JQ_FLAG_BOOL, offsetof(struct values, null), 0, 0, NULL,
+      "with --batch: a NUL ends a line" },
+};
+
+static const struct values defaults;
+
+static int print_id(const struct jq_cli *cli, uint64_t id, bool created)
+{
+    if (cli->format == JQ_FORMAT_TABLE || cli->format == JQ_FORMAT_ID) {
+        printf("%" PRIu64 "\n", id);
+        return 0;
+    }
+    struct jq_json_object *object = jq_json_open();
+    jq_json_id(object, "id", id);
+    jq_json_bool(object, "created", created);
+    if (!jq_json_close(object, stdout))
+        return jq_cli_fail(cli, JQ_ENOMEM, "job %" PRIu64 " was submitted, but: %s", id,
+                           jq_err_text(JQ_ENOMEM));
+    return 0;
+}
+
+static int fail_submit(const struct jq_cli *cli, const struct jobq_job *job, int error)
+{
+    if (error == JOBQ_ETIMEDOUT || error == JOBQ_EUNREACH)
+        return jq_cli_fail(cli, error,
+                           "the broker has not answered: whether it has the job is unknown%s",
+                           job->key ? "; the same --id again is safe" : "");
+    if (error == JOBQ_EEXIST)
+        return jq_cli_fail(cli, error, "a job with the key %s exists already", job->key);
+    return jq_cli_fail_call(cli, error, "submit");
+}
+
+static int submit(struct jq_cli *cli, const struct jobq_job *job)
+{
+    struct jobq_future *future = NULL;
+    int status = 0;
+
+    int error = jobq_submit_start(cli->client, job, &future);
+    if (error == 0)
+        error = jobq_flush(cli->client, jq_cli_request_ms(cli));
+    if (error != 0)
+        status = fail_submit(cli, job, error);
+    else
+        status = print_id(cli, jobq_future_id(future), jobq_future_created(future) != 0);
+    jobq_future_free(&future);
+    return status;
+}
+
+static int submit_one(struct jq_cli *cli, const struct jq_spec *spec, const struct jq_words *words)
+{
+    struct jq_packed packed;
+    struct jobq_job job;
+
+    int status = jq_spec_pack(cli, spec, words->list, words->count, &packed, &job);
+    if (status != 0)
+        return status;
+    status = jq_cli_connect(cli);
+    if (status == 0)
+        status = submit(cli, &job);
+    jq_packed_fini(&packed);
+    return status;
+}
+
+static int run(struct jq_cli *cli, const void *values, const struct jq_words *words)
+{
+    const struct values *v = values;
+    const bool from_stdin = v->batch && v->batch[0] == '-' && !v->batch[1];
+    struct jq_spec spec;
+
+    if (v->batch && (words->count || v->spec.shell || v->spec.key))
+        return jq_cli_usage(cli, &jq_cmd_submit, "--batch takes no command, --shell or --id");
+    if (v->null && !v->batch)
+        return jq_cli_usage(cli, &jq_cmd_submit, "--null is for --batch");
+    if (from_stdin && v->spec.is_stdin)
+        return jq_cli_usage(cli, &jq_cmd_submit, "standard input is read by --batch already");
+    if (!v->batch && !words->count && !v->spec.shell)
+        return jq_cli_usage(cli, &jq_cmd_submit, "what is to be run?");
+    int status = jq_spec_init(cli, &v->spec, &spec);
+    if (status != 0)
+        return status;
+    if (v->batch)
+        status = jq_batch_submit(cli, &spec, from_stdin ? NULL : v->batch, v->null ? '\0' : '\n');
+    else
+        status = submit_one(cli, &spec, words);
+    jq_spec_fini(&spec);
+    return status;
+}
+
+const struct jq_command jq_cmd_submit = {
+    .name = "submit",
+    .synopsis = "[flags] [--] COMMAND [ARGUMENT...]",
+    .summary = "queue a command; prints its id",
+    .notes =
+        "The id comes when the job is on disk: it will run whatever happens from then on. From\n"
+        "the first word on all is the command, byte for byte; there is no shell but by "
+        "--shell.\n"
+        "The job runs in the current directory and takes along PATH HOME LANG LC_* TZ USER\n"
+        "LOGNAME SHELL of the environment.\n"
+        "With --batch each line that is not blank is one job and goes to /bin/sh -c; ids are\n"
+        "printed in the order of the lines.\n",
+    .flags = flags,
+    .flag_count = JQ_FLAG_COUNT(flags),
+    .defaults = &defaults,
+    .values_size = sizeof defaults,
+    .rule = JQ_WORDS_FIRST,
+    .words_max = SIZE_MAX,
+    .words_name = "COMMAND",
+    .run = run,
+};
