@@ -3,10 +3,13 @@
  * sqlite_schema.c - the steps of the schema, append only. A step that has shipped is never changed:
  * files made by it are out there.
  *
- * Two tables for jobs, not one with a state index: an index over (state, id) costs a third of the
- * insert rate, while a row that moves once at its end costs only those that are kept. So loading
- * and listing live jobs never walks past millions of ended ones. The one index is over users' own
- * keys and costs jobs without a key next to nothing. */
+ * Two tables for jobs, not one with an index over (state, id): such an index on live jobs took
+ * put-then-delete from 0.49 to 0.34 M jobs/s (medians of five noisy runs), while a row that moves
+ * once at its end costs only those that are kept. So loading and listing live jobs never walks past
+ * millions of ended ones. The one index is over users' own keys; jobs without a key are not in it.
+ *
+ * The price: a range of a priority queue, and a list of one queue or state among very many rows,
+ * walks the table. */
 #include "broker/store/sqlite_schema.h"
 
 #include <stdio.h>

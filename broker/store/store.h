@@ -27,8 +27,8 @@ struct jq_store_conf {
 
 /* --- backend --- */
 
-struct jq_backend; /* each implementation has its own, beginning with `const struct jq_store_ops
-                      *ops` */
+/* Each implementation has its own, which begins with this one. */
+struct jq_backend;
 
 /* An error from a callback stops the walk and is returned. Records are borrowed for the call. */
 typedef enum jq_err jq_each_queue_fn(void *arg, const struct jq_queue_record *record);

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * store_contract_rows.c - the contract of every store: queues, requests, workers; then space, a
+ * long history, and no memory. */
+#include "tests/contract/store_contract.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/core/order.h"
+#include "proto/base/alloc.h"
+
+struct seen {
+    char text[512];
+};
+
+static enum jq_err see_queue(void *arg, const struct jq_queue_record *q)
+{
+    struct seen *seen = arg;
+    const size_t used = strlen(seen->text);
+
+    snprintf(seen->text + used, sizeof(seen->text) - used,
+             "%u:%.*s:%u:%llu:%llu,%llu,%llu,%llu,%llu,%llu,%llu ", q->id, JQ_VIEW_ARG(q->name),
+             q->order, (unsigned long long)q->maxsize, (unsigned long long)q->blocked,
+             (unsigned long long)q->delayed, (unsigned long long)q->ready,
+             (unsigned long long)q->running, (unsigned long long)q->succeeded,
+             (unsigned long long)q->failed, (unsigned long long)q->cancelled);
+    return JQ_OK;
+}
+
+static void put_queue(struct fixture *f, uint32_t id, const char *name, uint64_t ready)
+{
+    fixture_op(f, JQ_OP_QUEUE_PUT)->u.queue = (struct jq_queue_record){
+        .id = id,
+        .order = JQ_PRIORITY,
+        .maxsize = UINT64_MAX,
+        .blocked = 1,
+        .delayed = 2,
+        .ready = ready,
+        .running = 4,
+        .succeeded = 5,
+        .failed = 6,
+        .cancelled = 7,
+        .name = jq_view_str(name),
+    };
+}
+
+static const char *queues(struct fixture *f)
+{
+    static struct seen seen;
+    struct jq_backend *backend = fixture_backend(f);
+
+    seen.text[0] = '\0';
+    assert_int_equal(backend->ops->load_queues(backend, see_queue, &seen), JQ_OK);
+    return seen.text;
+}
+
+void test_queues_are_put_replaced_and_deleted(void **state)
+{
+    struct fixture *f = *state;
+
+    put_queue(f, 7, "seven", 3);
+    put_queue(f, 2, "two", 3);
+    put_queue(f, 3, "three", 3);
+    fixture_commit(f);
+    put_queue(f, 7, "seven", 30);
+    fixture_op(f, JQ_OP_QUEUE_DELETE)->u.queue.id = 3;
+    fixture_op(f, JQ_OP_QUEUE_DELETE)->u.queue.id = 99;
+    fixture_commit(f);
+    reopen_if_kept(f);
+    assert_string_equal(queues(f), "2:two:2:18446744073709551615:1,2,3,4,5,6,7 "
+                                   "7:seven:2:18446744073709551615:1,2,30,4,5,6,7 ");
+}
+
+static enum jq_err see_request(void *arg, const struct jq_request_record *r)
+{
+    struct seen *seen = arg;
+    const size_t used = strlen(seen->text);
+
+    snprintf(seen->text + used, sizeof(seen->text) - used, "%llu/%llu=%llu+%u@%lld:%zu ",
+             (unsigned long long)r->session, (unsigned long long)r->number,
+             (unsigned long long)r->first_id, r->count, (long long)r->made_at, r->each.size);
+    return JQ_OK;
+}
+
+static const char *requests(struct fixture *f)
+{
+    static struct seen seen;
+    struct jq_backend *backend = fixture_backend(f);
+
+    seen.text[0] = '\0';
+    assert_int_equal(backend->ops->load_requests(backend, see_request, &seen), JQ_OK);
+    return seen.text;
+}
+
+static void put_request(struct fixture *f, uint64_t session, uint64_t number)
+{
+    fixture_op(f, JQ_OP_REQUEST_PUT)->u.request = (struct jq_request_record){
+        .session = session,
+        .number = number,
+        .first_id = number * 10,
+        .count = 2,
+        .made_at = 5,
+        .each = jq_view("\0\xff\0", number % 4),
+    };
+}
+
+static void request_op(struct fixture *f, enum jq_store_op_kind kind, uint64_t session,
+                       uint64_t number)
+{
+    struct jq_store_op *op = fixture_op(f, kind);
+    op->u.request.session = session;
+    op->u.request.number = number;
+}
+
+void test_requests_are_put_replaced_and_deleted(void **state)
+{
+    struct fixture *f = *state;
+
+    put_request(f, 1, 1);
+    put_request(f, 1, 3);
+    put_request(f, 1, 2);
+    put_request(f, 5, 1);
+    fixture_commit(f);
+    request_op(f, JQ_OP_REQUEST_DELETE, 1, 2);
+    request_op(f, JQ_OP_REQUEST_DELETE, 9, 9);
+    put_request(f, 1, 3);
+    fixture_commit(f);
+    reopen_if_kept(f);
+    assert_string_equal(requests(f), "1/1=10+2@5:1 1/3=30+2@5:3 5/1=10+2@5:1 ");
+}
+
+/* Where it stands: what the session put before it goes, what it puts after it stays. */
+void test_a_session_delete_is_applied_in_its_place(void **state)
+{
+    struct fixture *f = *state;
+
+    put_request(f, 4, 1);
+    put_request(f, 4, 2);
+    put_request(f, 5, 1);
+    put_request(f, 3, 9);
+    fixture_commit(f);
+    put_request(f, 4, 3);
+    request_op(f, JQ_OP_SESSION_DELETE, 4, 0);
+    put_request(f, 4, 1);
+    put_request(f, 4, 7);
+    fixture_commit(f);
+    reopen_if_kept(f);
+    assert_string_equal(requests(f), "3/9=90+2@5:1 4/1=10+2@5:1 4/7=70+2@5:3 5/1=10+2@5:1 ");
+    request_op(f, JQ_OP_SESSION_DELETE, 4, 0);
+    request_op(f, JQ_OP_SESSION_DELETE, 44, 0);
+    fixture_commit(f);
+    assert_string_equal(requests(f), "3/9=90+2@5:1 5/1=10+2@5:1 ");
+}
+
+static enum jq_err see_worker(void *arg, const struct jq_worker_record *w)
+{
+    struct seen *seen = arg;
+    const size_t used = strlen(seen->text);
+
+    snprintf(seen->text + used, sizeof(seen->text) - used, "%llu:%.*s ",
+             (unsigned long long)w->session, JQ_VIEW_ARG(w->name));
+    return JQ_OK;
+}
+
+static void put_worker(struct fixture *f, uint64_t session, const char *name)
+{
+    struct jq_store_op *op = fixture_op(f, JQ_OP_WORKER_PUT);
+    op->u.worker = (struct jq_worker_record){ .session = session, .name = jq_view_str(name) };
+}
+
+void test_workers_are_put_replaced_and_deleted(void **state)
+{
+    struct fixture *f = *state;
+    struct seen seen = { .text = "" };
+
+    put_worker(f, 3, "c");
+    put_worker(f, 1, "a");
+    put_worker(f, 2, "b");
+    fixture_commit(f);
+    put_worker(f, 3, "cc");
+    fixture_op(f, JQ_OP_WORKER_DELETE)->u.worker.session = 1;
+    fixture_op(f, JQ_OP_WORKER_DELETE)->u.worker.session = 77;
+    fixture_commit(f);
+    reopen_if_kept(f);
+    struct jq_backend *backend = fixture_backend(f);
+    assert_int_equal(backend->ops->load_workers(backend, see_worker, &seen), JQ_OK);
+    assert_string_equal(seen.text, "2:b 3:cc ");
+}
+
+/* Random 64-bit sessions are everywhere, also above INT64_MAX. */
+void test_sessions_are_any_64_bits(void **state)
+{
+    struct fixture *f = *state;
+    struct seen seen = { .text = "" };
+
+    put_worker(f, UINT64_MAX, "w");
+    put_request(f, UINT64_MAX - 1, 1);
+    fixture_commit(f);
+    struct jq_backend *backend = fixture_backend(f);
+    assert_int_equal(backend->ops->load_workers(backend, see_worker, &seen), JQ_OK);
+    assert_string_equal(seen.text, "18446744073709551615:w ");
+    assert_string_equal(requests(f), "18446744073709551614/1=10+2@5:1 ");
+    request_op(f, JQ_OP_SESSION_DELETE, UINT64_MAX - 1, 0);
+    fixture_commit(f);
+    assert_string_equal(requests(f), "");
+}
+
+void test_space_is_low_above_the_largest_size_and_recovers(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_close(f);
+    f->conf.max_bytes = 512 << 10;
+    if (!f->directory[0])
+        f->meta.commit_sequence = 0;
+    fixture_reopen(f);
+    struct jq_backend *backend = fixture_backend(f);
+    assert_false(backend->ops->space_low(backend));
+    for (uint64_t id = 1; id <= 3000; id++)
+        fixture_put(f, id, JQ_READY);
+    fixture_commit(f);
+    backend = fixture_backend(f);
+    struct jq_detail detail;
+    assert_int_equal(backend->ops->rest(backend, true, &detail), JQ_OK);
+    assert_true(backend->ops->space_low(backend));
+    for (uint64_t id = 1; id <= 3000; id++)
+        fixture_delete(f, id);
+    fixture_commit(f);
+    backend = fixture_backend(f);
+    assert_int_equal(backend->ops->rest(backend, true, &detail), JQ_OK);
+    assert_false(backend->ops->space_low(backend));
+}
+
+/* Many rounds of what a busy broker does, against a model: an array of states. */
+void test_a_long_random_history_matches_a_model(void **state)
+{
+    struct fixture *f = *state;
+    enum { IDS = 3000, ROUNDS = 60 };
+    static enum jq_job_state model[IDS + 1];
+    static bool present[IDS + 1], touched[IDS + 1];
+    const struct jq_range all = { .limit = UINT32_MAX };
+    uint64_t next = 1, seed = 12345;
+
+    memset(present, 0, sizeof(present));
+    for (int round = 0; round < ROUNDS; round++) {
+        memset(touched, 0, sizeof(touched));
+        for (int i = 0; i < 40 && next <= IDS; i++, next++) {
+            model[next] = JQ_READY;
+            present[next] = touched[next] = true;
+            fixture_put(f, next, JQ_READY);
+        }
+        for (int i = 0; i < 60; i++) {
+            seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+            const uint64_t id = 1 + (seed >> 33) % (next - 1);
+            if (!present[id] || touched[id])
+                continue;
+            touched[id] = true;
+            if (jq_state_is_terminal(model[id])) {
+                present[id] = false;
+                fixture_delete(f, id);
+                continue;
+            }
+            model[id] = model[id] == JQ_READY ? JQ_RUNNING : JQ_FAILED;
+            struct jq_store_op *set = fixture_op(f, JQ_OP_JOB_SET);
+            set->u.job = (struct jq_job_record){ .id = id, .state = model[id] };
+            if (model[id] == JQ_FAILED)
+                fixture_result(set, id);
+        }
+        fixture_commit(f);
+        if (round % 20 == 19)
+            reopen_if_kept(f);
+    }
+    struct jq_backend *backend = fixture_backend(f);
+    struct jq_copy copy = { 0 };
+    assert_int_equal(backend->ops->load_jobs(backend, &all, jq_copy_add, &copy), JQ_OK);
+    size_t at = 0;
+    for (uint64_t id = 1; id < next; id++) {
+        if (!present[id] || jq_state_is_terminal(model[id]))
+            continue;
+        assert_true(at < copy.count);
+        assert_int_equal(copy.jobs[at].job.id, id);
+        assert_int_equal(copy.jobs[at].job.state, model[id]);
+        assert_false(copy.jobs[at++].job.damaged);
+    }
+    assert_int_equal(at, copy.count);
+    jq_copy_fini(&copy);
+}
+
+/* For N = 0, 1, 2 ... the Nth allocation fails, until the batch goes through. */
+void test_a_commit_without_memory_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    const struct jq_range all = { .limit = UINT32_MAX };
+    struct jq_detail detail;
+    enum jq_err err = JQ_ENOMEM;
+
+    if (f->variant->threaded) /* after a failed commit that one does nothing any more, by design */
+        skip();
+    for (int64_t n = 0; err != JQ_OK; n++) {
+        assert_true(n < 100);
+        fixture_put(f, 1, JQ_READY)->u.job.key = jq_view_str("k");
+        fixture_put(f, 2, JQ_SUCCEEDED);
+        put_queue(f, 1, "q", 1);
+        put_request(f, 1, 1);
+        put_worker(f, 1, "w");
+        jq_alloc_fail_after(n, 0);
+        err = fixture_try_commit(f, &detail);
+        jq_alloc_fail_after(-1, 0);
+        if (err == JQ_OK)
+            break;
+        assert_int_equal(err, JQ_ENOMEM);
+        assert_string_equal(fixture_load_ids(f, &all), "");
+        assert_string_equal(queues(f), "");
+        assert_string_equal(requests(f), "");
+    }
+    assert_string_equal(fixture_load_ids(f, &all), "1");
+}
