@@ -17,7 +17,7 @@ report() {
 
 "$files" '*.c' '*.h' '*.def' >"$scratch/c"
 "$files" '*.c' '*.h' | grep -vE '\.def$' >"$scratch/formatted"
-"$files" '*' | grep -vE '(\.md|\.json|\.bin|\.txt|LICENSE|\.gitignore|\.clang-format|\.editorconfig)$' |
+"$files" '*' | grep -vE '(\.md|\.json|\.bin|\.txt|\.sample|LICENSE|\.gitignore|\.clang-format|\.editorconfig)$' |
     grep -v '/corpus/' >"$scratch/licensed"
 "$files" '*' | grep -vE '(\.bin$|/corpus/)' >"$scratch/text"
 "$files" '*.c' '*.h' | grep -vE '^tests/' >"$scratch/product"
