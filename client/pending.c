@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pending.c - the table of requests: numbers, what is to be sent, resends, and to whom an answer
+ * goes. */
+#include "client/pending.h"
+
+#include "client/link.h"
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+
+enum {
+    RESEND_MS = 6000, /* until the link knows the broker's heartbeat */
+    RESEND_MAX_MS = 60000,
+    BUSY_FIRST_MS = 20,
+    BUSY_MAX_MS = 5000,
+};
+
+static bool due_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
+{
+    const struct jq_ask *x = JQ_ELEMENT(a, const struct jq_ask, in_due);
+    const struct jq_ask *y = JQ_ELEMENT(b, const struct jq_ask, in_due);
+
+    return x->resend_at != y->resend_at ? x->resend_at < y->resend_at
+                                        : x->correlation < y->correlation;
+}
+
+void jq_pending_init(struct jq_pending *p, uint64_t seed)
+{
+    *p = (struct jq_pending){
+        .correlation = JQ_LINK_CORRELATION,
+        .resend_ms = RESEND_MS,
+    };
+    jq_dlist_init(&p->submits);
+    jq_dlist_init(&p->calls);
+    jq_dlist_init(&p->others);
+    jq_dlist_init(&p->unsent);
+    jq_dlist_init(&p->unasked);
+    jq_heap_init(&p->due, due_before);
+    jq_slab_init(&p->futures, sizeof(struct jobq_future));
+    jq_slab_init(&p->interest_slab, sizeof(struct jq_interest));
+    jq_rng_init(&p->rng, seed);
+}
+
+static void free_all(struct jq_pending *p, struct jq_dlist *list)
+{
+    struct jq_dlink *link;
+
+    while ((link = jq_dlist_first(list)))
+        jq_ask_free(p, JQ_ELEMENT(link, struct jq_ask, in_list));
+}
+
+void jq_pending_fini(struct jq_pending *p)
+{
+    struct jq_dlink *link;
+
+    jq_submit_drop_batches(p);
+    free_all(p, &p->submits);
+    free_all(p, &p->calls);
+    free_all(p, &p->others);
+    while ((link = jq_dlist_first(&p->unsent))) /* notices */
+        jq_ask_free(p, JQ_ELEMENT(link, struct jq_ask, in_unsent));
+    jq_heap_fini(&p->due);
+    jq_map_fini(&p->asks);
+    jq_map_fini(&p->interests);
+    jq_slab_fini(&p->futures);
+    jq_slab_fini(&p->interest_slab);
+}
+
+/* ---- asks ---- */
+
+struct jq_ask *jq_ask_new(struct jq_pending *p, enum jq_ask_kind kind)
+{
+    /* The frames of jobs that are open now need a place each when they are closed. */
+    const size_t places = (size_t)p->batches_count + 1;
+
+    if (jq_map_reserve(&p->asks, places) != JQ_OK ||
+        jq_heap_reserve(&p->due, p->asks.count + places - p->due.count) != JQ_OK)
+        return NULL;
+    struct jq_ask *ask = jq_alloc_zero(1, sizeof *ask);
+    if (!ask)
+        return NULL;
+    ask->kind = kind;
+    ask->resend_at = JQ_NEVER;
+    return ask;
+}
+
+static void free_stream(struct jq_ask *ask)
+{
+    struct jq_msg msg;
+    struct jq_frame *frame;
+
+    while (jq_pending_stream_take(ask, &msg, &frame))
+        jq_frame_drop(&frame);
+    jq_map_fini(&ask->u.stream.left);
+    jq_frame_drop(&ask->u.stream.err_frame);
+}
+
+void jq_ask_free(struct jq_pending *p, struct jq_ask *ask)
+{
+    if (ask->correlation && ask->kind != JQ_ASK_NOTICE)
+        jq_map_remove(&p->asks, ask->correlation);
+    jq_dlist_remove(&ask->in_list);
+    jq_dlist_remove(&ask->in_unsent);
+    if (jq_heap_holds(&ask->in_due))
+        jq_heap_remove(&p->due, &ask->in_due);
+    if (ask->kind == JQ_ASK_ONE)
+        jq_frame_drop(&ask->u.one.answer);
+    if (ask->kind == JQ_ASK_STREAM)
+        free_stream(ask);
+    jq_frame_drop(&ask->frame);
+    jq_free(ask);
+}
+
+void jq_ask_number(struct jq_pending *p, struct jq_ask *ask, uint64_t correlation)
+{
+    ask->correlation = correlation;
+    if (ask->kind != JQ_ASK_NOTICE)
+        JQ_CHECK(jq_map_put(&p->asks, correlation, ask) == JQ_OK); /* reserved when it was made */
+}
+
+void jq_ask_queue(struct jq_pending *p, struct jq_ask *ask)
+{
+    jq_ask_resend_at(p, ask, JQ_NEVER);
+    if (!jq_dlink_used(&ask->in_unsent))
+        jq_dlist_append(&p->unsent, &ask->in_unsent);
+}
+
+void jq_ask_resend_at(struct jq_pending *p, struct jq_ask *ask, jq_ms at)
+{
+    ask->resend_at = at;
+    if (at == JQ_NEVER) {
+        if (jq_heap_holds(&ask->in_due))
+            jq_heap_remove(&p->due, &ask->in_due);
+    } else if (jq_heap_holds(&ask->in_due)) {
+        jq_heap_moved(&p->due, &ask->in_due);
+    } else {
+        JQ_CHECK(jq_heap_put(&p->due, &ask->in_due) == JQ_OK); /* reserved when it was made */
+    }
+}
+
+enum jq_err jq_ask_encode(struct jq_ask *ask, const struct jq_msg *msg)
+{
+    struct jq_frame_buf *frame = jq_frame_buf_new();
+
+    if (!frame)
+        return JQ_ENOMEM;
+    const enum jq_err err = jq_msg_encode(msg, &frame->buf);
+    struct jq_frame *made = jq_frame_buf_end(frame, 0);
+    if (err != JQ_OK) {
+        jq_frame_drop(&made);
+        return err;
+    }
+    jq_frame_drop(&ask->frame);
+    ask->frame = made;
+    return JQ_OK;
+}
+
+/* `first` doubled once for each resend; half of it is random, so that a crowd spreads. */
+static jq_ms spread(struct jq_pending *p, jq_ms first, unsigned resends, jq_ms max)
+{
+    jq_ms ms = first;
+
+    for (unsigned i = 0; i < resends && ms < max; i++)
+        ms *= 2;
+    if (ms > max)
+        ms = max;
+    return ms / 2 + (jq_ms)jq_rng_below(&p->rng, (uint64_t)ms / 2 + 1);
+}
+
+jq_ms jq_ask_backoff(struct jq_pending *p, struct jq_ask *ask, jq_ms now)
+{
+    return jq_ms_add(now, spread(p, BUSY_FIRST_MS, ask->resends++, BUSY_MAX_MS));
+}
+
+void jq_pending_notice(struct jq_pending *p, enum jq_tag tag, uint64_t correlation)
+{
+    const struct jq_msg msg = { .tag = tag, .correlation = correlation };
+    struct jq_ask *ask = jq_ask_new(p, JQ_ASK_NOTICE);
+
+    /* Without memory the broker goes on telling us what we then ignore. */
+    if (!ask)
+        return;
+    ask->correlation = correlation;
+    if (jq_ask_encode(ask, &msg) == JQ_OK)
+        jq_ask_queue(p, ask);
+    else
+        jq_ask_free(p, ask);
+}
+
+/* ---- the four verbs ---- */
+
+static void receive_error(struct jq_pending *p, jq_ms now, struct jq_ask *ask,
+                          const struct jq_msg *msg, struct jq_frame *frame)
+{
+    const enum jq_err err = msg->u.error.error < 0 ? (enum jq_err)msg->u.error.error : JQ_EPROTO;
+    const struct jq_view text = msg->u.error.text;
+
+    if (ask->kind == JQ_ASK_WAIT) {
+        jq_wait_failed(p, ask, now, err, frame, text);
+    } else if (err == JQ_EBUSY) {
+        jq_dlist_remove(&ask->in_unsent);
+        jq_ask_resend_at(p, ask, jq_ask_backoff(p, ask, now));
+    } else if (ask->kind == JQ_ASK_SUBMIT || ask->kind == JQ_ASK_CALL) {
+        /* That we have not seen the answer, and the broker has it no more. */
+        jq_submit_failed(p, ask, err == JQ_EALREADY ? JQ_EUNKNOWN : err, frame, text);
+    } else {
+        jq_ask_answered(p, ask, msg, frame);
+    }
+}
+
+void jq_pending_receive(struct jq_pending *p, jq_ms now, const struct jq_msg *msg,
+                        struct jq_frame *frame)
+{
+    struct jq_ask *ask = jq_map_find(&p->asks, msg->correlation);
+
+    if (!ask) /* it came twice, or nobody wants it any more; results have their ids */
+        return;
+    if (msg->tag == JQ_MSG_ERROR) {
+        receive_error(p, now, ask, msg, frame);
+        return;
+    }
+    switch (ask->kind) {
+    case JQ_ASK_SUBMIT:
+    case JQ_ASK_CALL:
+        if (msg->tag == JQ_MSG_SUBMITTED)
+            jq_submit_submitted(p, ask, msg, frame);
+        else if (msg->tag == JQ_MSG_RESULTS)
+            jq_wait_results(p, msg, frame);
+        break;
+    case JQ_ASK_WAIT:
+        if (msg->tag == JQ_MSG_RESULTS)
+            jq_wait_results(p, msg, frame);
+        break;
+    case JQ_ASK_ONE:
+    case JQ_ASK_STREAM:
+        jq_ask_answered(p, ask, msg, frame);
+        break;
+    case JQ_ASK_NOTICE:
+        break;
+    }
+}
+
+void jq_pending_tick(struct jq_pending *p, jq_ms now)
+{
+    struct jq_heap_node *node;
+
+    while ((node = jq_heap_first(&p->due))) {
+        struct jq_ask *ask = JQ_ELEMENT(node, struct jq_ask, in_due);
+        if (ask->resend_at > now)
+            return;
+        if (ask->was_sent)
+            ask->resends++;
+        jq_ask_queue(p, ask);
+    }
+}
+
+jq_ms jq_pending_next_at(const struct jq_pending *p)
+{
+    const struct jq_heap_node *node = jq_heap_first(&p->due);
+    const jq_ms due = node ? JQ_ELEMENT(node, const struct jq_ask, in_due)->resend_at : JQ_NEVER;
+
+    return jq_dlist_empty(&p->unasked) ? due : jq_ms_min(due, p->ask_at);
+}
+
+void jq_pending_flush(struct jq_pending *p, jq_ms now)
+{
+    jq_submit_close_batches(p);
+    jq_wait_flush(p, now);
+}
+
+struct jq_ask *jq_pending_next(const struct jq_pending *p)
+{
+    struct jq_dlink *link = jq_dlist_first(&p->unsent);
+
+    return link ? JQ_ELEMENT(link, struct jq_ask, in_unsent) : NULL;
+}
+
+void jq_pending_sent(struct jq_pending *p, struct jq_ask *ask, jq_ms now)
+{
+    jq_dlist_remove(&ask->in_unsent);
+    ask->was_sent = true;
+    if (ask->kind == JQ_ASK_NOTICE)
+        jq_ask_free(p, ask);
+    else if (ask->kind == JQ_ASK_WAIT)
+        jq_frame_drop(&ask->frame);
+    else if (ask->is_prompt)
+        jq_ask_resend_at(
+            p, ask,
+            jq_ms_add(now, p->resend_ms + spread(p, p->resend_ms, ask->resends, RESEND_MAX_MS)));
+}
+
+static void queue_again(struct jq_pending *p, struct jq_ask *ask)
+{
+    ask->resends += ask->was_sent;
+    jq_ask_queue(p, ask);
+}
+
+/* In the order of their numbers, as they were sent first. */
+static void queue_submits(struct jq_pending *p)
+{
+    struct jq_dlink *link = NULL;
+
+    while ((link = jq_dlist_next(&p->submits, link)))
+        queue_again(p, JQ_ELEMENT(link, struct jq_ask, in_list));
+}
+
+void jq_pending_reconnected(struct jq_pending *p)
+{
+    struct jq_dlink *link, *next;
+
+    while ((link = jq_dlist_first(&p->unsent))) {
+        struct jq_ask *ask = JQ_ELEMENT(link, struct jq_ask, in_unsent);
+        jq_dlist_remove(link);
+        if (ask->kind == JQ_ASK_NOTICE)
+            jq_ask_free(p, ask);
+    }
+    jq_submit_reconnected(p);
+    queue_submits(p);
+    jq_wait_reconnected(p);
+    for (link = jq_dlist_first(&p->others); link; link = next) {
+        struct jq_ask *ask = JQ_ELEMENT(link, struct jq_ask, in_list);
+        next = jq_dlist_next(&p->others, link);
+        if (ask->kind == JQ_ASK_STREAM)
+            jq_stream_reconnected(p, ask);
+        else if (!ask->u.one.done)
+            queue_again(p, ask);
+    }
+}
+
+void jq_pending_set_resend(struct jq_pending *p, jq_ms ms)
+{
+    p->resend_ms = ms < 1 ? 1 : ms;
+}
+
+bool jq_pending_is_open(const struct jq_pending *p)
+{
+    return p->batches_count > 0 || !jq_dlist_empty(&p->unasked);
+}
+
+bool jq_pending_is_waiting(const struct jq_pending *p)
+{
+    return !jq_dlist_empty(&p->submits) || !jq_dlist_empty(&p->calls) ||
+           !jq_dlist_empty(&p->others) || !jq_dlist_empty(&p->unasked);
+}
