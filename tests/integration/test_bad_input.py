@@ -5,10 +5,9 @@ import os
 import signal
 import sqlite3
 import subprocess
-import unittest
 
 import harness
-from harness import FAILED, alive, wait_until
+from harness import CANCELLED, FAILED, wait_until
 
 USAGE, HELD, CANTCREAT, BAD_STORE, TEMPORARY, CONFIG = 64, 69, 73, 74, 75, 78  # of jobqd, jobq-worker
 
@@ -62,7 +61,7 @@ class WrongWords(harness.Case):
                 self.assertIn(seen, (code, CONFIG), process.text())
 
     def test_a_file_of_settings_is_checked(self):
-        for text, named in (("nonsense = 1\n", "nonsense"), ("lease = soon\n", "soon"), ("lease\n", "lease")):
+        for text, named in (("nonsense = 1\n", "nonsense"), ("lease = soon\n", "soon"), ("lease\n", "name = value")):
             path = self.d.write("conf", text)
             process = self.d.spawn("jobqd", ["--check-config", "--config", path])
             self.assertEqual(CONFIG, process.wait(), process.text())
@@ -73,7 +72,7 @@ class Stores(harness.Case):
     def assert_store_refused(self, path, codes=(BAD_STORE,)):
         code, text = self.d.refused_broker("--url", self.d.url, "--store", path)
         self.assertIn(code, codes, text)
-        self.assertIn(path, text)
+        self.assertIn(os.path.dirname(path), text)
 
     def test_a_text_is_no_store_and_stays_as_it_is(self):
         for text in (b"a letter to somebody\n" * 400, b"short", bytes(8192)):
@@ -100,10 +99,13 @@ class Stores(harness.Case):
         locked = self.d.make("locked")
         os.chmod(locked, 0)
         os.chmod(self.d.directory, 0o755)
-        how = {"user": 65534} if os.geteuid() == 0 else {}
+        how, place = {}, self.d.make("place")
+        if os.geteuid() == 0:
+            how["user"] = 65534
+            os.chown(place, 65534, -1)
         try:
-            process = self.d.spawn("jobqd", ["--config", "/dev/null", "--url", self.d.url, "--store",
-                                             os.path.join(locked, "jobq.db")], **how)
+            process = self.d.spawn("jobqd", ["--config", "/dev/null", "--url", "ipc://%s/q.sock" % place,
+                                             "--store", os.path.join(locked, "jobq.db")], **how)
         except PermissionError as error:
             self.skipTest("another user may not run the programs: %s" % error)
         self.assertIn(process.wait(), (CANTCREAT, BAD_STORE), process.text())
@@ -259,20 +261,17 @@ class ClosedFiles(harness.Case):
             self.assertEqual((b"hello\n", None), call.communicate(timeout=harness.PATIENCE))
             self.assertEqual(0, call.returncode)
 
-    def test_a_reader_that_goes_away_ends_jobq_and_not_the_job(self):
+    def test_a_reader_that_goes_away_ends_run_and_its_job(self):
         self.d.start_broker()
         self.d.start_worker(1)
         gate = self.d.gate()
         call = self.d.background("run", "--", "sh", "-c",
-                                 'echo begin; read line < "$1"; yes | head -c 1000000; echo end >> "$2"', "sh",
-                                 gate.path, self.d.path("ended"))
+                                 'echo begin; read line < "$1"; while :; do echo more; done', "sh", gate.path)
         self.assertEqual(b"begin\n", call.stdout.readline())
         call.stdout.close()
         gate.open()
-        call.wait(harness.PATIENCE)
-        self.assertNotEqual(0, call.returncode)
-        self.assert_code(0, self.d.call("wait", "last"))
-        self.assertEqual(["end"], self.d.lines("ended"))
+        self.assertNotEqual(0, call.wait(harness.PATIENCE))
+        self.assert_code(CANCELLED, self.d.call("wait", "last"))
 
 
 if __name__ == "__main__":
