@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "client/cli/cli.h"
 #include "client/cli/format_json.h"
 #include "client/cli/text.h"
 

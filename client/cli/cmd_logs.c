@@ -198,7 +198,7 @@ static int run_result(struct jq_cli *cli, const void *values, const struct jq_wo
     if (status != 0)
         return status;
     jq_job_ref_write(&refs, &(struct jq_job_ref){ .id = id });
-    const struct jq_msg msg = { .tag = JQ_MSG_WAIT, .u.wait = { jq_records_of(1, &refs) } };
+    const struct jq_msg msg = { .tag = JQ_MSG_WAIT, .u.wait = { .jobs = jq_records_of(1, &refs) } };
     if (jq_buf_ok(&refs))
         status = jq_cli_request(cli, &msg, JQ_MSG_RESULTS, &answer);
     else
