@@ -191,14 +191,17 @@ static enum jq_err check_file(int fd, struct jq_store_path *path, struct jq_deta
 }
 
 /* Before SQLite has the file open, so that closing it here costs no lock. */
-static enum jq_err make_and_check(struct jq_store_path *path, struct jq_detail *detail)
+static enum jq_err check_named(struct jq_store_path *path, struct jq_detail *detail)
 {
     struct stat status;
 
     if (stat(path->file, &status) == 0 && !S_ISREG(status.st_mode))
         return not_ours(path->file, S_ISDIR(status.st_mode) ? "a directory" : "not a regular file",
                         detail);
-    const int fd = open(path->file, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0600);
+    const int fd = open(path->file, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    path->is_new = fd < 0 && errno == ENOENT;
+    if (path->is_new)
+        return JQ_OK;
     if (fd < 0)
         return failed("open", path->file, detail);
     const enum jq_err err = check_file(fd, path, detail);
@@ -213,7 +216,7 @@ enum jq_err jq_store_path_open(const char *name, struct jq_store_path *ret_path,
 
     JQ_TRY(resolve(name, path.file, ret_detail));
     JQ_TRY(lock(&path, ret_detail));
-    const enum jq_err err = make_and_check(&path, ret_detail);
+    const enum jq_err err = check_named(&path, ret_detail);
     if (err != JQ_OK) {
         jq_store_path_close(&path);
         return err;
@@ -233,6 +236,42 @@ void jq_store_path_close(struct jq_store_path *path)
     unlink(name);
     close(path->lock_fd);
     path->lock_fd = -1;
+}
+
+static void remove_beside(const char *file, const char *suffix)
+{
+    char name[PATH_MAX + SUFFIX_MAX];
+
+    snprintf(name, sizeof(name), "%s%s", file, suffix);
+    unlink(name);
+}
+
+enum jq_err jq_store_path_make(const struct jq_store_path *path, char *fresh, size_t size,
+                               struct jq_detail *ret_detail)
+{
+    if (snprintf(fresh, size, "%s-new", path->file) >= (int)size) {
+        errno = ENAMETOOLONG;
+        return failed("make", path->file, ret_detail);
+    }
+    remove_beside(path->file, "-new");
+    remove_beside(path->file, "-new-journal");
+    remove_beside(path->file, "-new-wal");
+    const int fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return failed("make", fresh, ret_detail);
+    close(fd);
+    return JQ_OK;
+}
+
+enum jq_err jq_store_path_made(const struct jq_store_path *path, const char *fresh,
+                               struct jq_detail *ret_detail)
+{
+    /* A log that an earlier file of this name has left would be replayed into the new one. */
+    remove_beside(path->file, "-wal");
+    remove_beside(path->file, "-journal");
+    if (rename(fresh, path->file) != 0)
+        return failed("make", path->file, ret_detail);
+    return jq_store_path_sync(path, ret_detail);
 }
 
 enum jq_err jq_store_path_sync(const struct jq_store_path *path, struct jq_detail *ret_detail)

@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "proto/base/err.h"
 
@@ -27,6 +28,13 @@ struct jq_store_path {
 JQ_MUST_USE enum jq_err jq_store_path_open(const char *name, struct jq_store_path *ret_path,
                                            struct jq_detail *ret_detail);
 void jq_store_path_close(struct jq_store_path *path); /* the lock goes last */
+/* A new store is made under another name, and gets its own when it is whole: a crash at any moment
+ * leaves a store or none. `make` gives the name of an empty file, 0600; `made` moves it into place.
+ */
+JQ_MUST_USE enum jq_err jq_store_path_make(const struct jq_store_path *path, char *fresh,
+                                           size_t size, struct jq_detail *ret_detail);
+JQ_MUST_USE enum jq_err jq_store_path_made(const struct jq_store_path *path, const char *fresh,
+                                           struct jq_detail *ret_detail);
 /* fsync of the directory the store is in: names made there stay. */
 JQ_MUST_USE enum jq_err jq_store_path_sync(const struct jq_store_path *path,
                                            struct jq_detail *ret_detail);

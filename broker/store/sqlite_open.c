@@ -129,14 +129,31 @@ static enum jq_err connect(struct jq_sqlite *sqlite, struct jq_detail *detail)
                 detail);
 }
 
-/* The schema is made in rollback mode, so that application_id is in the file itself before a log
- * is: the next open looks for it there. */
+static enum jq_err make_new(struct jq_sqlite *sqlite, struct jq_detail *detail)
+{
+    char fresh[PATH_MAX];
+    sqlite3 *db = NULL;
+
+    JQ_TRY(jq_store_path_make(&sqlite->path, fresh, sizeof(fresh), detail));
+    int code = sqlite3_open_v2(
+        fresh, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(db, "PRAGMA page_size = 4096; PRAGMA synchronous = FULL", NULL, NULL,
+                            NULL);
+    if (code == SQLITE_OK)
+        code = jq_sqlite_migrate(db, 0);
+    if (code != SQLITE_OK) {
+        sqlite->db = db; /* for its message; closed with the backend */
+        return jq_sqlite_error(sqlite, code, "cannot be made", detail);
+    }
+    sqlite3_close(db);
+    return jq_store_path_made(&sqlite->path, fresh, detail);
+}
+
 static enum jq_err migrate(struct jq_sqlite *sqlite, struct jq_detail *detail)
 {
     char text[16];
 
-    if (sqlite->path.is_new)
-        JQ_TRY(exec(sqlite, "PRAGMA page_size = 4096; PRAGMA journal_mode = DELETE", detail));
     JQ_TRY(query(sqlite, "PRAGMA user_version", text, sizeof(text), detail));
     const int version = (int)strtol(text, NULL, 10);
     if (version > JQ_STORE_VERSION || version < 0) {
@@ -353,6 +370,8 @@ static enum jq_err open_all(struct jq_sqlite *sqlite, const struct jq_store_conf
     if (err != JQ_OK && !(err == JQ_ECORRUPT && conf->accept_loss))
         return err;
     JQ_TRY(check_gone(sqlite, conf->accept_loss, detail));
+    if (sqlite->path.is_new)
+        JQ_TRY(make_new(sqlite, detail));
     JQ_TRY(connect(sqlite, detail));
     JQ_TRY(migrate(sqlite, detail));
     JQ_TRY(quick_check(sqlite, detail));

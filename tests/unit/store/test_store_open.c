@@ -332,6 +332,33 @@ static void test_an_empty_file_becomes_a_store(void **state)
     fixture_reopen(f);
 }
 
+/* What a crash while the store was made leaves behind, and what an earlier store of the name left.
+ */
+static void test_leftovers_do_not_get_into_a_new_store(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const suffixes[] = { "-new", "-new-journal", "-new-wal", "-journal" };
+    static uint8_t log_bytes[1 << 20];
+    const struct jq_range all = { .limit = UINT32_MAX };
+    struct jq_store_meta meta;
+    char path[160];
+
+    fixture_put(f, 1, JQ_READY);
+    fixture_commit(f);
+    fixture_path(f, "-wal", path, sizeof(path));
+    const size_t log_size = read_file(path, log_bytes, sizeof(log_bytes));
+    remove_store(f);
+    write_file(path, log_bytes, log_size); /* with commit 1 and job 1 in it */
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        fixture_path(f, suffixes[i], path, sizeof(path));
+        write_file(path, "leftover", 8);
+    }
+    assert_int_equal(fixture_try_reopen(f, &detail), JQ_OK);
+    assert_int_equal(f->backend->ops->load_meta(f->backend, &meta), JQ_OK);
+    assert_int_equal(meta.commit_sequence, 0);
+    assert_string_equal(fixture_load_ids(f, &all), "");
+}
+
 static enum jq_err fill_until_full(struct fixture *f, bool *ret_low)
 {
     enum jq_err err = JQ_OK;
@@ -417,6 +444,7 @@ int main(void)
         CASE(test_an_unreadable_store_and_directory_are_refused),
         CASE(test_a_cut_store_is_refused),
         CASE(test_an_empty_file_becomes_a_store),
+        CASE(test_leftovers_do_not_get_into_a_new_store),
         CASE(test_a_full_disk_is_reported_and_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
