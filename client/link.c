@@ -75,6 +75,12 @@ static void welcome(struct jq_link *link, const struct jq_welcome *welcome)
     link->failures = 0;
     link->reopen_at = JQ_NEVER;
     link->heartbeat_ms = ms == 0 ? HEARTBEAT_MS : ms > 3600000 ? 3600000 : (jq_ms)ms;
+    link->said =
+        (struct jq_broker_said){ .pid = welcome->pid, .incarnation = welcome->incarnation };
+    if (welcome->store_id.size == sizeof link->said.store_id)
+        memcpy(link->said.store_id, welcome->store_id.data, sizeof link->said.store_id);
+    if (welcome->software.size && welcome->software.size < sizeof link->said.software)
+        memcpy(link->said.software, welcome->software.data, welcome->software.size);
 }
 
 static bool take_error(struct jq_link *link, jq_ms now, const struct jq_msg *msg)

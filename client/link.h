@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/request.h"
 #include "proto/base/err.h"
 #include "proto/base/rng.h"
 #include "proto/base/time.h"
@@ -39,6 +40,7 @@ struct jq_link {
     unsigned failures;   /* new connections in a row that brought no WELCOME */
     enum jq_err refused; /* VERSION, AUTH ...: what the broker said to HELLO; until a WELCOME */
     struct jq_detail refused_text;
+    struct jq_broker_said said; /* with the last WELCOME */
     struct jq_rng rng;
 };
 

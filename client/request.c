@@ -118,6 +118,21 @@ int jobq_ping(struct jobq_client *client, int64_t timeout_ms, int64_t *ret_us)
     return jq_client_leave(client, ping(client, until, ret_us));
 }
 
+/* ---- the broker ---- */
+
+int jq_client_broker(struct jobq_client *client, struct jq_broker_said *ret_said)
+{
+    const int rc = jq_client_enter(client);
+
+    if (rc != 0)
+        return rc;
+    if (!client->link.was_welcome)
+        return jq_client_leave(client, jq_client_fail(client, JOBQ_EUNREACH,
+                                                      "%s: no broker has answered", client->url));
+    *ret_said = client->link.said;
+    return jq_client_leave(client, 0);
+}
+
 /* ---- many answers ---- */
 
 int jq_subscribe(struct jobq_client *client, const struct jq_msg *msg,
