@@ -22,6 +22,7 @@ int broker_setup(void **state)
     struct fake_broker *broker = calloc(1, sizeof *broker);
     if (broker == NULL)
         return -1;
+    broker->heartbeat_ms = 30000;
     strcpy(broker->directory, "/tmp/jq-fake-XXXXXX");
     if (mkdtemp(broker->directory) == NULL)
         return -1;
@@ -205,7 +206,7 @@ struct jq_msg broker_welcome(struct fake_broker *broker, struct jq_records lost)
             .version = 1,
             .session = hello.u.hello.session,
             .incarnation = 1,
-            .heartbeat_ms = 50,
+            .heartbeat_ms = broker->heartbeat_ms,
             .lease_ms = 60000,
             .software = jq_view_str("fake"),
             .pid = (uint64_t)getpid(),

@@ -32,8 +32,9 @@ struct fake_broker {
     uint64_t session;
     uint64_t hello_number; /* correlation of that HELLO */
     uint64_t beats;
-    pid_t pid;            /* the worker; 0: none */
-    unsigned char *frame; /* the last message's; views point into it */
+    uint64_t heartbeat_ms; /* told in WELCOME; long, so that a slow machine breaks no link */
+    pid_t pid;             /* the worker; 0: none */
+    unsigned char *frame;  /* the last message's; views point into it */
 };
 
 int broker_setup(void **state);

@@ -245,6 +245,7 @@ static void jobs_are_adopted_again_after_the_broker_was_away(void **state)
 static void beats_go_on_while_handlers_block(void **state)
 {
     struct fake_broker *broker = *state;
+    broker->heartbeat_ms = 50;
     broker_worker(broker, plain);
     (void)broker_welcome(broker, NONE);
     broker_grant(broker, 1, 101, "sleep", jq_view_str("100000"));
