@@ -342,3 +342,54 @@ bool jq_pending_is_waiting(const struct jq_pending *p)
     return !jq_dlist_empty(&p->submits) || !jq_dlist_empty(&p->calls) ||
            !jq_dlist_empty(&p->others) || !jq_dlist_empty(&p->unasked);
 }
+
+/* ---- invariants ---- */
+
+static void check_numbers(const struct jq_dlist *list, bool hinted, size_t *jobs, size_t *bytes)
+{
+    const struct jq_dlink *link = NULL;
+    uint64_t last = 0;
+
+    while ((link = jq_dlist_next(list, link))) {
+        const struct jq_ask *ask = JQ_ELEMENT(link, const struct jq_ask, in_list);
+        JQ_CHECK(ask->correlation > last);
+        JQ_CHECK(ask->u.submit.is_hinted == hinted);
+        JQ_CHECK(ask->frame != NULL);
+        last = ask->correlation;
+        *jobs += hinted ? 0 : ask->u.submit.count;
+        *bytes += hinted ? 0 : ask->u.submit.bytes;
+    }
+}
+
+static void check_interest(const struct jq_interest *interest)
+{
+    const struct jq_dlink *link = NULL;
+    bool by_call = true;
+
+    JQ_CHECK(!jq_dlist_empty(&interest->futures));
+    while ((link = jq_dlist_next(&interest->futures, link))) {
+        const struct jobq_future *f = JQ_ELEMENT(link, const struct jobq_future, in_interest);
+        JQ_CHECK(f->interest == interest && f->id == interest->id && !f->is_ended);
+        by_call = by_call && f->ask;
+    }
+    JQ_CHECK(!interest->ask || !jq_dlink_used(&interest->in_unasked));
+    JQ_CHECK(interest->ask || jq_dlink_used(&interest->in_unasked) || by_call);
+}
+
+void jq_pending_check(const struct jq_pending *p)
+{
+    size_t jobs = 0, bytes = 0, cursor = 0;
+    const struct jq_interest *interest;
+
+    check_numbers(&p->submits, false, &jobs, &bytes);
+    check_numbers(&p->calls, true, &jobs, &bytes);
+    for (uint32_t i = 0; i < p->batches_count; i++) {
+        jobs += p->batches[i].ask->u.submit.count;
+        bytes += p->batches[i].ask->u.submit.bytes;
+    }
+    JQ_CHECK(jobs == p->unanswered_jobs && bytes == p->unanswered_bytes);
+    while ((interest = jq_map_next(&p->interests, &cursor)))
+        check_interest(interest);
+    JQ_CHECK(p->interest_slab.count == p->interests.count + p->promised);
+    jq_heap_check(&p->due);
+}
