@@ -43,6 +43,7 @@ struct deployment {
     char directory[64];
     char url[128];
     pid_t broker, worker;
+    double broker_cpu_us, worker_cpu_us; /* user and system, once stopped */
 };
 
 struct deployment_conf {
@@ -54,7 +55,6 @@ struct deployment_conf {
 
 void deployment_start(struct deployment *d, const struct deployment_conf *conf);
 void deployment_start_worker(struct deployment *d, const struct deployment_conf *conf);
-void deployment_stop_worker(struct deployment *d);
 void deployment_stop(struct deployment *d); /* and removes all files; safe to repeat */
 
 #endif

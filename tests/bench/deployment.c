@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,27 +90,26 @@ void deployment_start_worker(struct deployment *d, const struct deployment_conf 
     d->worker = spawn(argv, log, -1);
 }
 
-static void stop(pid_t *pid)
+static double stop(pid_t *pid)
 {
+    struct rusage usage = { 0 };
+
     if (*pid <= 0)
-        return;
+        return 0;
     kill(*pid, SIGTERM);
-    while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
+    while (wait4(*pid, NULL, 0, &usage) < 0 && errno == EINTR)
         continue;
     *pid = 0;
-}
-
-void deployment_stop_worker(struct deployment *d)
-{
-    stop(&d->worker);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
 
 void deployment_stop(struct deployment *d)
 {
     struct dirent *entry;
 
-    stop(&d->worker);
-    stop(&d->broker);
+    d->worker_cpu_us = stop(&d->worker);
+    d->broker_cpu_us = stop(&d->broker);
     DIR *directory = d->directory[0] ? opendir(d->directory) : NULL;
     if (!directory)
         return;

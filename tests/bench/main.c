@@ -161,6 +161,10 @@ static void end_to_end(struct bench_results *results, const struct settings *set
     bench_add(results, "end_to_end", "end to end", "jobs/s", rate(settings->jobs, start));
     jobq_close(&client);
     deployment_stop(&deployed);
+    bench_add(results, "broker_cpu", "  processor time of the broker", "ns/job",
+              deployed.broker_cpu_us * 1e3 / (double)settings->jobs);
+    bench_add(results, "worker_cpu", "  processor time of the worker", "ns/job",
+              deployed.worker_cpu_us * 1e3 / (double)settings->jobs);
     free(jobs);
 }
 
