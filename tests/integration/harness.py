@@ -51,6 +51,29 @@ def wait_until(condition, what, seconds=None):
         pause = min(pause * 1.5, 0.05)
 
 
+class Kills:
+    """Counts kills of the broker, for those who submit meanwhile.
+
+    A grant leaves before its job is durable, and promises nothing. So a submit that the broker has not yet
+    acknowledged when it dies may have run, and runs again when the client has sent it again. One that
+    no kill touched runs once.
+    """
+
+    def __init__(self):
+        self.begun = self.over = 0
+
+    def kill(self, broker):
+        self.begun += 1
+        broker.kill()
+        self.over += 1
+
+    def during(self, submit):
+        """(what submit() returned, how many kills may have touched it)."""
+        before = self.over
+        value = submit()
+        return value, self.begun - before
+
+
 # ---- processes ----
 
 def become_reaper():

@@ -4,6 +4,7 @@
 import signal
 
 import harness
+import wire
 from harness import LOST, alive, wait_until
 
 SHORT_LEASE = ("--lease", "1s", "--heartbeat", "100ms", "--settle", "100ms")
@@ -90,7 +91,9 @@ class Worker(harness.Case):
         gates[0].open()
         wait_until(lambda: not alive(first_run[0]), "the first run has ended")
         still.signal(signal.SIGCONT)
-        wait_until(lambda: self.d.counters()["fenced"] >= 1, "the late result is refused")
+        # By DONE_ACK, or by WELCOME when it finds out first that it was taken for dead.
+        wait_until(lambda: self.d.counters()["fenced"] >= 1 or "event=lease.lost" in still.text(),
+                   "the late result is refused")
         self.assertEqual(("running", "other"), (self.d.info(id)[0]["state"], self.d.info(id)[0]["worker"]))
         gates[1].open()
         self.assert_code(0, self.d.wait(id))
@@ -105,6 +108,33 @@ class Worker(harness.Case):
         self.assertEqual({"still", "other"}, {job["worker"] for job in self.d.info(*ids)})
         gates[0].open(2)
         self.assert_code(0, self.d.wait(*ids))
+
+    def test_a_done_under_an_old_fence_changes_nothing_and_is_counted(self):
+        self.d.start_broker(*SHORT_LEASE)
+        gate = self.d.gate()
+        id = self.d.submit("sh", "-c", 'read line < "$1"; echo right', "sh", gate.path)
+        with self.d.peer(role=wire.WORKER, name="played", slots=1) as played:
+            played.send("credit", total=1)
+            old = played.expect("grants")["jobs"][0]
+            self.assertEqual((id, 1), (old["id"], old["attempt"]))
+            # It never beats.
+            wait_until(lambda: self.d.counters()["leases_lost"] == 1, "the lease is lost")
+            self.d.start_worker(1, name="real")
+            self.d.wait_state(id, "running")
+            new = self.d.info(id)[0]
+            self.assertGreater(new["fence"], old["fence"])
+            # From the session that lost it, and from one that claims to hold it now.
+            for fence in (old["fence"], new["fence"]):
+                with self.d.peer(role=wire.WORKER, name="played", slots=1, session=played.session) as late:
+                    late.send("done", outcomes=[{"id": id, "fence": fence, "code": 9, "stdout_head": b"wrong\n",
+                                                 "stdout_bytes": 6}])
+                    answer = late.expect("done_ack")
+                self.assertEqual(([], [id]), (answer["each"], [held["id"] for held in answer["fenced"]]))
+        self.assertEqual(2, self.d.counters()["fenced"])
+        self.assertEqual(new, self.d.info(id)[0])
+        gate.open()
+        self.assert_code(0, self.d.wait(id))
+        self.assertEqual(b"right\n", self.d.call("logs", str(id)).out)
 
     def test_a_job_whose_workers_die_is_quarantined(self):
         self.d.start_broker("--crashes-max", "2", *SHORT_LEASE)
