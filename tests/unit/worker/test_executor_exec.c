@@ -44,7 +44,7 @@ static void a_signal_comes_back(void **state)
     const struct jq_outcome outcome = exec_outcome(run);
     assert_int_equal(outcome.kind, JQ_OUTCOME_SIGNALLED);
     assert_int_equal(outcome.signal, SIGKILL);
-    assert_view(outcome.reason, "killed by signal 9 (Killed)");
+    assert_int_equal(outcome.reason.size, 0);
     end_run(run);
 }
 
