@@ -193,7 +193,7 @@ static void info_of_record(const struct jq_job_record *job, const struct jq_resu
     *ret = (struct jq_job_info){
         .id = job->id,
         .state = job->state,
-        .flags = job->flags,
+        .flags = job->flags & JQ_JOB_FLAGS, /* not what is only stored */
         .priority = job->priority,
         .queue = queue ? jq_blob_view(queue->name) : jq_view(NULL, 0),
         .handler = job->handler,

@@ -43,6 +43,21 @@ static void directory_of(const char *path, char *directory)
     snprintf(directory, PATH_MAX, "%s", dirname(copy));
 }
 
+/* With its parents, as the XDG base directory specification asks: on a new account none exists. */
+static enum jq_err make_directory(char *directory, struct jq_detail *detail)
+{
+    for (char *slash = strchr(directory + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        const bool made = mkdir(directory, 0700) == 0 || errno == EEXIST;
+        *slash = '/';
+        if (!made)
+            break; /* the last one tells */
+    }
+    if (mkdir(directory, 0700) != 0 && errno != EEXIST)
+        return failed("make the directory", directory, detail);
+    return JQ_OK;
+}
+
 static enum jq_err resolve(const char *name, char *file, struct jq_detail *detail)
 {
     char directory[PATH_MAX], real[PATH_MAX], copy[PATH_MAX];
@@ -53,8 +68,7 @@ static enum jq_err resolve(const char *name, char *file, struct jq_detail *detai
         return JQ_EINVAL;
     }
     directory_of(name, directory);
-    if (mkdir(directory, 0700) != 0 && errno != EEXIST)
-        return failed("make the directory", directory, detail);
+    JQ_TRY(make_directory(directory, detail));
     if (realpath(name, real)) {
         if (strlen(real) >= PATH_MAX - SUFFIX_MAX) {
             errno = ENAMETOOLONG;

@@ -122,16 +122,21 @@ static void test_a_missing_directory_is_made_closed_to_others(void **state)
     struct fixture inner = { .variant = &direct };
     struct stat status;
 
-    snprintf(inner.directory, sizeof(inner.directory), "%.50s/new", f->directory);
+    char parent[64];
+
+    /* With its parents: on a new account there is no ~/.local/state. */
+    snprintf(parent, sizeof(parent), "%.40s/new", f->directory);
+    snprintf(inner.directory, sizeof(inner.directory), "%.50s/deep", parent);
     snprintf(inner.path, sizeof(inner.path), "%s/a.db", inner.directory);
     inner.conf.path = inner.path;
     assert_int_equal(fixture_try_reopen(&inner, &detail), JQ_OK);
     assert_int_equal(stat(inner.directory, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0700);
     fixture_remove(&inner);
-    snprintf(inner.path, sizeof(inner.path), "%s/no/such/a.db", f->directory);
+    assert_int_equal(rmdir(parent), 0);
+    snprintf(inner.path, sizeof(inner.path), "/dev/null/such/a.db");
     assert_int_equal(fixture_try_reopen(&inner, &detail), JQ_EIO);
-    assert_says("no/such");
+    assert_says("/dev/null/such");
     inner.directory[0] = '\0';
     fixture_remove(&inner);
 }
