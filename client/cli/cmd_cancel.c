@@ -155,9 +155,14 @@ static int run_why(struct jq_cli *cli, const void *values, const struct jq_words
     if (status != 0)
         return status;
     const struct jq_msg msg = { .tag = JQ_MSG_WHY, .u.why = { .id = id } };
-    status = jq_cli_request(cli, &msg, JQ_MSG_BECAUSE, &answer);
-    if (status != 0)
-        return status;
+    const int error = jq_request(cli->client, &msg, jq_cli_request_ms(cli), &answer);
+    if (error != 0 || answer.msg.tag != JQ_MSG_BECAUSE) {
+        char what[48];
+        snprintf(what, sizeof what, "why: job %" PRIu64, id);
+        if (error == 0)
+            jq_answer_fini(&answer);
+        return jq_cli_fail_call(cli, error ? error : JOBQ_EPROTO, what);
+    }
     status = print_why(cli, id, &answer.msg.u.because);
     jq_answer_fini(&answer);
     return status;

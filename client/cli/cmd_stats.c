@@ -161,8 +161,8 @@ static void describe_worker(const struct jq_worker_info *worker)
     jq_text_clean(&text, worker->name);
     jq_text_add(&text, "\nhost       ");
     jq_text_clean(&text, worker->host);
-    jq_text_add(&text, "\npid        %" PRIu64 "\nslots      %" PRIu64 "\nbusy       %" PRIu64,
-                worker->pid, worker->slots, worker->busy);
+    jq_text_add(&text, "\npid        %" PRIu64 "\nbusy       %" PRIu64 " of %" PRIu64 " slots",
+                worker->pid, worker->busy, worker->slots);
     jq_text_add(&text, "\njobs       %" PRIu64 "\nheard      ", worker->jobs);
     jq_text_duration(&text, (int64_t)worker->silent_ms);
     jq_text_add(&text, " ago\nleaving    %s\n", worker->draining ? "yes" : "no");

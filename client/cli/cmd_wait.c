@@ -46,8 +46,7 @@ static void tell_ending(const struct waiting *w, const struct jq_result *result)
     const struct jq_ending ending = { (enum jq_job_state)result->state, result->code,
                                       result->signal, result->reason };
     const bool plain =
-        result->state == JQ_SUCCEEDED || (w->ids->count == 1 && result->state == JQ_FAILED &&
-                                          !result->signal && !result->reason.size);
+        w->ids->count == 1 ? jq_ending_is_plain(&ending) : ending.state == JQ_SUCCEEDED;
     struct jq_buf text = { 0 };
 
     if (plain || wants_json(w->cli))

@@ -35,11 +35,9 @@ int jq_ending_tell(const struct jq_cli *cli, const struct jobq_result *result)
         .signal = (uint64_t)result->signal,
         .reason = jq_view_str(result->reason ? result->reason : ""),
     };
-    const bool plain = ending.state == JQ_SUCCEEDED ||
-                       (ending.state == JQ_FAILED && !ending.signal && !ending.reason.size);
     struct jq_buf text = { 0 };
 
-    if (!plain) {
+    if (!jq_ending_is_plain(&ending)) {
         jq_ending_text(&text, &ending);
         jq_cli_notice(cli, "job %" PRIu64 ": %.*s", result->id, JQ_VIEW_ARG(jq_buf_view(&text)));
     }

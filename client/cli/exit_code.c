@@ -20,6 +20,15 @@ bool jq_ending_lost(const struct jq_ending *ending)
     return ending->state == JQ_FAILED && starts_with(ending->reason, "poison: ");
 }
 
+bool jq_ending_is_plain(const struct jq_ending *ending)
+{
+    if (ending->state != JQ_FAILED)
+        return ending->state == JQ_SUCCEEDED;
+    return !ending->signal && ending->code > 0 && ending->code < 256 && !jq_ending_lost(ending) &&
+           !jq_ending_timed_out(ending) &&
+           ((ending->code != 126 && ending->code != 127) || !ending->reason.size);
+}
+
 /* Codes of handlers that no process can exit with count as 1. */
 static int code_of_failure(const struct jq_ending *ending)
 {

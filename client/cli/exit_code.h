@@ -30,6 +30,9 @@ struct jq_ending {
 bool jq_ending_timed_out(const struct jq_ending *ending);
 bool jq_ending_lost(const struct jq_ending *ending);
 
+/* The exit code alone says it all: success, or a code that the job itself chose. */
+bool jq_ending_is_plain(const struct jq_ending *ending);
+
 /* The exit code that passes a job's ending on. */
 int jq_exit_code(const struct jq_ending *ending);
 /* "succeeded", "failed", "signalled", "cancelled", "expired", "skipped", "timed_out", "lost". */

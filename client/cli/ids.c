@@ -8,6 +8,7 @@
 #include "client/cli/options.h"
 #include "proto/base/alloc.h"
 #include "proto/base/map.h"
+#include "proto/base/view.h"
 
 void jq_ids_fini(struct jq_ids *ids)
 {
@@ -65,8 +66,9 @@ static enum jq_err add_range(struct jq_ids *ids, uint64_t first, uint64_t last,
     return JQ_OK;
 }
 
+/* One of the list `whole`, which is what an error names. */
 static enum jq_err parse_one(struct jq_ids *ids, const char *word, size_t size,
-                             struct jq_detail *detail)
+                             struct jq_view whole, struct jq_detail *detail)
 {
     const char *dash = memchr(word, '-', size);
     const size_t first_size = dash ? (size_t)(dash - word) : size;
@@ -79,16 +81,16 @@ static enum jq_err parse_one(struct jq_ids *ids, const char *word, size_t size,
         return JQ_EINVAL;
     }
     if (jq_parse_u64(word, first_size, &first) != JQ_OK)
-        return refuse(detail, word, size);
+        return refuse(detail, whole.data, whole.size);
     last = first;
     if (dash && jq_parse_u64(dash + 1, size - first_size - 1, &last) != JQ_OK)
-        return refuse(detail, word, size);
+        return refuse(detail, whole.data, whole.size);
     if (first > last) {
         jq_detail_set(detail, "'%.*s': a range starts with its lower end", (int)size, word);
         return JQ_EINVAL;
     }
     if (last == JQ_ID_LAST) /* no job will ever have this one */
-        return refuse(detail, word, size);
+        return refuse(detail, whole.data, whole.size);
     return add_range(ids, first, last, detail);
 }
 
@@ -98,7 +100,7 @@ enum jq_err jq_ids_parse(struct jq_ids *ids, const char *word, size_t size,
     for (const char *at = word, *end = word + size;; at++) {
         const char *comma = at < end ? memchr(at, ',', (size_t)(end - at)) : NULL;
         const char *stop = comma ? comma : end;
-        JQ_TRY(parse_one(ids, at, (size_t)(stop - at), ret_detail));
+        JQ_TRY(parse_one(ids, at, (size_t)(stop - at), jq_view(word, size), ret_detail));
         if (!comma)
             return JQ_OK;
         at = comma;

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_exit_code.c - the table of exit codes that jobq(1) promises. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "client/cli/exit_code.h"
+
+static const struct {
+    enum jq_job_state state;
+    int64_t code;
+    uint64_t signal;
+    const char *reason;
+    int exit_code;
+    const char *name;
+} table[] = {
+    { JQ_SUCCEEDED, 0, 0, "", 0, "succeeded" },
+    { JQ_FAILED, 7, 0, "", 7, "failed" },
+    { JQ_FAILED, 255, 0, "", 255, "failed" },
+    { JQ_FAILED, 0, 9, "", 137, "signalled" },
+    { JQ_FAILED, 0, 15, "", 143, "signalled" },
+    { JQ_FAILED, 126, 0, "not executable", 126, "failed" },
+    { JQ_FAILED, 127, 0, "no such file", 127, "failed" },
+    { JQ_FAILED, 256, 0, "", 1, "failed" },
+    { JQ_FAILED, -1, 0, "", 1, "failed" },
+    { JQ_FAILED, 0, 0, "", 1, "failed" },
+    { JQ_FAILED, 0, 128, "", 1, "signalled" },
+    { JQ_FAILED, 0, 15, "timed out after 100 ms", 124, "timed_out" },
+    { JQ_FAILED, 0, 0, "poison: 2 workers were lost while they ran it", 122, "lost" },
+    { JQ_CANCELLED, 0, 15, "cancelled", 121, "cancelled" },
+    { JQ_CANCELLED, 3, 0, "", 121, "cancelled" },
+    { JQ_EXPIRED, 0, 0, "", 121, "expired" },
+    { JQ_SKIPPED, 0, 0, "", 121, "skipped" },
+    { JQ_RUNNING, 0, 0, "", 125, "running" },
+};
+
+static void each_ending_has_its_exit_code_and_its_name(void **state)
+{
+    (void)state;
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        const struct jq_ending ending = { table[i].state, table[i].code, table[i].signal,
+                                          jq_view_str(table[i].reason) };
+        if (jq_exit_code(&ending) != table[i].exit_code ||
+            strcmp(jq_outcome_name(&ending), table[i].name) != 0)
+            fail_msg("row %zu: %d %s", i, jq_exit_code(&ending), jq_outcome_name(&ending));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_ending_has_its_exit_code_and_its_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
