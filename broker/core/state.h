@@ -2,6 +2,7 @@
  *
  * state.h - what the core remembers, and which file owns it. Private to broker/core.
  *
+ *   bytes    blob.c     counted bytes, names
  *   jobs     job.c      every job in memory, and the one function that moves them
  *   queues   queue.c    names, order, counters
  *   batch    batch.c    what the store is to be told, netted
@@ -251,6 +252,17 @@ struct jq_core {
 /* Levels of struct jq_trace: those of log.h, which the core does not know. */
 enum { JQ_TRACE_WARN = 1, JQ_TRACE_INFO = 2, JQ_TRACE_DEBUG = 3 };
 
+/* ---- blob.c ---- */
+struct jq_blob *jq_blob_new(struct jq_view bytes);  /* one reference; NULL: memory */
+struct jq_blob *jq_blob_hold(struct jq_blob *blob); /* NULL is fine */
+void jq_blob_drop(struct jq_blob *blob);            /* NULL is fine */
+static inline struct jq_view jq_blob_view(const struct jq_blob *blob)
+{
+    return blob ? jq_view(blob->data, blob->size) : jq_view(NULL, 0);
+}
+bool jq_name_valid(struct jq_view name);                                /* [A-Za-z0-9._-]{1,128} */
+uint64_t jq_name_hash(const struct jq_core *core, struct jq_view name); /* never 0 */
+
 /* ---- job.c ---- */
 /* What a new job is made of; copied. */
 struct jq_job_seed {
@@ -288,15 +300,6 @@ void jq_job_forget_durable(struct jq_core *core);
 JQ_MUST_USE enum jq_err jq_job_end(struct jq_core *core, struct jq_job *job,
                                    enum jq_job_state state, const char *reason);
 bool jq_job_key_add(struct jq_core *core, struct jq_job *job);
-struct jq_blob *jq_blob_new(struct jq_view bytes);  /* one reference; NULL: memory */
-struct jq_blob *jq_blob_hold(struct jq_blob *blob); /* NULL is fine */
-void jq_blob_drop(struct jq_blob *blob);            /* NULL is fine */
-static inline struct jq_view jq_blob_view(const struct jq_blob *blob)
-{
-    return blob ? jq_view(blob->data, blob->size) : jq_view(NULL, 0);
-}
-bool jq_name_valid(struct jq_view name);                                /* [A-Za-z0-9._-]{1,128} */
-uint64_t jq_name_hash(const struct jq_core *core, struct jq_view name); /* never 0 */
 
 /* ---- queue.c ---- */
 struct jq_queue *jq_queue_find(const struct jq_core *core, struct jq_view name);
