@@ -249,8 +249,9 @@ static void keys_loaded(struct jq_core *core, struct jq_lookup *lookup)
     struct jq_client *client = jq_map_find(&core->clients, lookup->number[0]);
     struct jq_msg msg;
 
-    if (!client || jq_client_request(client, lookup->number[1]))
-        return; /* it said BYE, or the request was answered meanwhile */
+    if (!client || jq_client_request(client, lookup->number[1]) ||
+        lookup->number[1] <= client->answered)
+        return; /* it said BYE, or that it has the answer, or the request was answered meanwhile */
     JQ_CHECK(jq_msg_decode(jq_buf_view(&lookup->kept), &msg) == JQ_OK);
     enum jq_err err = lookup->err;
     if (err == JQ_OK)
