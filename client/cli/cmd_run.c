@@ -37,6 +37,7 @@ struct call {
     pthread_t signal_thread;
     pthread_t cancel_thread;
     atomic_flag is_cancelling; /* by whoever was first */
+    const char *reason;        /* theirs */
     atomic_bool has_cancel_thread;
 };
 
@@ -52,8 +53,7 @@ static void *cancel_main(void *arg)
     jq_job_ref_write(&refs, &ref);
     const struct jq_msg msg = {
         .tag = JQ_MSG_CANCEL,
-        .u.cancel = { .reason = jq_view_str("jobq run was interrupted"),
-                      .jobs = jq_records_of(1, &refs) },
+        .u.cancel = { .reason = jq_view_str(call->reason), .jobs = jq_records_of(1, &refs) },
     };
     if (jq_buf_ok(&refs)) {
         const int error = jq_request(call->cli->client, &msg, -1, &answer);
@@ -67,14 +67,18 @@ static void *cancel_main(void *arg)
 }
 
 /* Any thread; once. */
-static void cancel(void *arg)
+static void cancel(struct call *call, const char *reason)
 {
-    struct call *call = arg;
-
     if (atomic_flag_test_and_set(&call->is_cancelling))
         return;
+    call->reason = reason;
     if (pthread_create(&call->cancel_thread, NULL, cancel_main, call) == 0)
         atomic_store(&call->has_cancel_thread, true);
+}
+
+static void output_failed(void *arg)
+{
+    cancel(arg, "what it wrote could not be passed on by jobq run");
 }
 
 static void *signal_main(void *arg)
@@ -88,7 +92,7 @@ static void *signal_main(void *arg)
             continue;
         if (count == 0 && id != 0) {
             jq_cli_notice(call->cli, "cancelling job %" PRIu64 " (once more: leave at once)", id);
-            cancel(call);
+            cancel(call, "jobq run was interrupted");
             continue;
         }
         if (id == 0)
@@ -184,12 +188,12 @@ static int follow(struct call *call, const struct jq_spec_flags *spec_flags)
         struct jq_stream *stream = &streams[started];
         stream->id = atomic_load(&call->id);
         stream->follow = true;
-        stream->failed = cancel;
+        stream->failed = output_failed;
         stream->arg = call;
         status = jq_stream_start(stream);
     }
     if (status != 0)
-        cancel(call);
+        cancel(call, "jobq run could not follow it");
     const int code = finish(call, spec_flags);
     for (size_t i = 0; i < started; i++) {
         const int one = jq_stream_join(&streams[i]);

@@ -7,6 +7,7 @@
 #include "client/cli/batch.h"
 #include "client/cli/format_json.h"
 #include "client/cli/spec.h"
+#include "client/cli/stdio.h"
 
 struct values {
     struct jq_spec_flags spec;
@@ -97,6 +98,8 @@ static int run(struct jq_cli *cli, const void *values, const struct jq_words *wo
         return jq_cli_usage(cli, &jq_cmd_submit, "standard input is read by --batch already");
     if (!v->batch && !words->count && !v->spec.shell)
         return jq_cli_usage(cli, &jq_cmd_submit, "what is to be run?");
+    if (!jq_stdio_can_print())
+        return jq_cli_fail(cli, JQ_EIO, "standard output takes no id: nothing was submitted");
     int status = jq_spec_init(cli, &v->spec, &spec);
     if (status != 0)
         return status;

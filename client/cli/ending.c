@@ -15,6 +15,7 @@ void jq_ending_text(struct jq_buf *out, const struct jq_ending *ending)
         jq_text_add(out, "killed by signal %" PRIu64 " (", ending->signal);
         jq_text_signal(out, ending->signal);
         jq_text_add(out, ")");
+        return; /* the reason says it once more */
     } else if (ending->code || !ending->reason.size) {
         jq_text_add(out, "exit code %" PRId64, ending->code);
     } else {

@@ -29,6 +29,12 @@ bool jq_stdio_init(void)
     return signal(SIGPIPE, SIG_IGN) != SIG_ERR;
 }
 
+bool jq_stdio_can_print(void)
+{
+    const int flags = fcntl(STDOUT_FILENO, F_GETFL);
+    return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
+}
+
 int jq_stdio_finish(const struct jq_cli *cli, int status)
 {
     errno = 0;

@@ -13,6 +13,8 @@
  * to a closed standard output still fails, a closed standard input is empty. Ignores SIGPIPE. Main
  * thread, first of all. False: /dev/null cannot be opened. */
 bool jq_stdio_init(void);
+/* Standard output takes data: what cannot be told need not be begun. */
+bool jq_stdio_can_print(void);
 /* Flushes standard output; `status`, or JQ_EXIT_FAILED after saying that it could not be written.
  * A reader that left (EPIPE) is not told about. */
 int jq_stdio_finish(const struct jq_cli *cli, int status);
