@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Wrong flags, wrong stores, full disks, closed files: a clear error, and nothing lost."""
 
+import errno
 import os
 import signal
 import sqlite3
@@ -29,7 +30,7 @@ class WrongWords(harness.Case):
         self.assert_refused("soon", "--timeout", "soon", "wait", "1")
         self.assert_refused("-5", "--timeout", "-5", "wait", "1")
         self.assert_refused("--timeout", "wait", "--timeout")
-        for word in ("abc", "1-", "9-3", "0x10", "-1", "18446744073709551616", "1,,2", "1 2"):
+        for word in ("abc", "1-", "9-3", "0x10", "-1", "18446744073709551616", "1 2"):
             self.assert_refused(word, "wait", "--", word)
         self.assert_refused("no such file", "submit", "--input", self.d.path("no such file"), "--", "true")
         self.assert_refused("a/b", "submit", "--queue", "a/b", "--", "true")
@@ -145,7 +146,7 @@ class FullDisk(harness.Case):
     def setUp(self):
         super().setUp()
         self.disk = self.d.make("disk")
-        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "jobq-test", self.disk],
+        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m,mode=0700", "jobq-test", self.disk],
                                capture_output=True, text=True)
         if mount.returncode != 0:
             self.skipTest("no tmpfs may be mounted here: " + mount.stderr.strip())
@@ -159,16 +160,21 @@ class FullDisk(harness.Case):
         with open(os.path.join(self.disk, "filler"), "wb") as file:
             free = os.statvfs(self.disk)
             left = free.f_bavail * free.f_frsize - leave
-            while left > 0:
-                left -= file.write(bytes(min(left, 1 << 16)))
+            try:
+                while left > 0:
+                    left -= file.write(bytes(min(left, 1 << 16)))
+                    file.flush()
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
 
     def empty(self):
         os.unlink(os.path.join(self.disk, "filler"))
 
     def test_submits_are_refused_in_time_and_what_was_taken_goes_on(self):
-        self.d.start_broker("--store-min-free", "8M")
+        self.d.start_broker()  # 64 MiB are to stay free
         ids = []
-        for _ in range(60):
+        for _ in range(160):
             output = self.submit(1 << 20)
             if output.code != 0:
                 break
@@ -184,11 +190,11 @@ class FullDisk(harness.Case):
             self.assertEqual(b"1048576\n", self.d.call("logs", str(id)).out)
 
     def test_room_that_comes_back_is_used(self):
-        self.d.start_broker("--store-min-free", "4M")
+        self.d.start_broker()
         self.d.start_worker(1)
         self.assert_code(0, self.submit(10))
-        self.fill(leave=1 << 20)
-        refused = self.submit(10)
+        self.fill(leave=32 << 20)
+        refused = wait_until(lambda: (lambda o: o.code != 0 and o)(self.submit(10)), "a submit is refused")
         self.assert_code(FAILED, refused)
         self.assertIn("space", refused.errors)
         self.empty()

@@ -178,6 +178,7 @@ class Peer:
     def __init__(self, url, timeout=10, role=CLIENT, session=None, name="test", byte_gap=None, **hello):
         self.timeout = timeout
         self.byte_gap = byte_gap  # seconds between single bytes of what is sent; None: all at once
+        self.role, self.welcome = role, None
         self.socket = connect(url, timeout)
         self.received = b""
         self.correlation = 0
@@ -201,6 +202,13 @@ class Peer:
         self.close()
 
     def close(self):
+        """A client says BYE, or the broker would keep its connection in mind for a lease. A worker's BYE
+        would give its jobs back: that is for tests to say."""
+        try:
+            if self.role == CLIENT and self.welcome:
+                self.send("bye")
+        except OSError:
+            pass
         self.socket.close()
 
     def put(self, data):
