@@ -241,12 +241,13 @@ void jq_submit_failed(struct jq_pending *p, struct jq_ask *ask, enum jq_err err,
 {
     struct jq_dlink *link;
 
+    if (!ask->u.submit.is_hinted)
+        uncount(p, ask);
+    ask->u.submit.is_hinted = false; /* or it would be settled with its last future */
     if (ask->u.submit.started)
         jq_pending_note_error(p, err, text);
     while ((link = jq_dlist_first(&ask->u.submit.futures)))
         jq_pending_fail_future(p, JQ_ELEMENT(link, struct jobq_future, in_ask), err, frame, text);
-    if (!ask->u.submit.is_hinted)
-        uncount(p, ask);
     jq_ask_free(p, ask);
 }
 

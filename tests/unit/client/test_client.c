@@ -128,7 +128,8 @@ static void started_jobs_share_frames_and_a_flush_waits_for_them(void **state)
     assert_int_equal(jobq_flush(fixture.client, FB_WAIT_MS), 0);
     assert_int_equal(jobq_future_id(last), 1000);
     assert_int_equal(fb_counts(fixture.fb).jobs, 1000);
-    assert_int_equal(fb_counts(fixture.fb).submits, 1);
+    const struct fb_counts counts = fb_counts(fixture.fb); /* a slow answer is asked for again */
+    assert_int_equal(counts.submits - counts.resent, 1);
     jobq_future_free(&last);
 }
 

@@ -153,6 +153,19 @@ static void a_call_whose_future_is_freed_is_still_answered(void **state)
     assert_int_equal(msg.u.submit.answered, 1);
 }
 
+static void a_call_that_is_refused_after_its_hint_fails(void **state)
+{
+    struct peer *peer = *state;
+    struct jobq_future *future = peer_start(peer, JQ_SUBMIT_CALL, NULL);
+
+    peer_take(peer, JQ_MSG_SUBMIT, NULL);
+    peer_submitted(peer, 1, false, 70, 1);
+    peer_error(peer, 1, JQ_EIO);
+    assert_int_equal(future->error, JQ_EIO);
+    assert_false(jq_pending_is_waiting(&peer->p));
+    jq_pending_free_future(&peer->p, future);
+}
+
 static void a_call_is_repeated_after_a_reconnect_and_may_get_another_id(void **state)
 {
     struct peer *peer = *state;
@@ -324,6 +337,7 @@ int main(void)
         TEST(a_busy_wait_is_asked_again),
         TEST(a_call_has_its_id_by_the_hint_and_its_end_by_the_results),
         TEST(a_call_whose_future_is_freed_is_still_answered),
+        TEST(a_call_that_is_refused_after_its_hint_fails),
         TEST(a_call_is_repeated_after_a_reconnect_and_may_get_another_id),
         TEST(a_reconnect_repeats_all_that_is_unanswered_in_order),
         TEST(a_request_is_answered_once_and_repeated_until_then),
