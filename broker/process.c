@@ -13,6 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static mode_t user_umask = 077;
+
+mode_t jq_process_user_umask(void)
+{
+    return user_umask;
+}
+
 enum jq_err jq_process_init(void)
 {
     const struct sigaction ignore = { .sa_handler = SIG_IGN };
@@ -24,7 +31,7 @@ enum jq_err jq_process_init(void)
             return JQ_EIO;
     } while (fd <= STDERR_FILENO);
     close(fd);
-    umask(077);
+    user_umask = umask(077);
     /* A full quota sends SIGXFSZ: the store wants the error instead. */
     if (sigaction(SIGPIPE, &ignore, NULL) != 0 || sigaction(SIGXFSZ, &ignore, NULL) != 0)
         return JQ_EIO;

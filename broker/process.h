@@ -7,11 +7,15 @@
 #ifndef JQ_BROKER_PROCESS_H
 #define JQ_BROKER_PROCESS_H
 
+#include <sys/types.h>
+
 #include "proto/base/err.h"
 
 /* Opens 0, 1 and 2 on /dev/null where they are closed (a store's descriptor must never be 2), sets
  * umask 077, ignores SIGPIPE and SIGXFSZ. IO: /dev/null cannot be opened. */
 JQ_MUST_USE enum jq_err jq_process_init(void);
+/* What the umask was before: for the processes that we start for the user. */
+mode_t jq_process_user_umask(void);
 
 struct jq_wakeup {
     int fd; /* epoll: readable when a signal or one of the added descriptors is */

@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "broker/process.h"
 #include "proto/base/alloc.h"
 #include "proto/base/log.h"
 
@@ -132,7 +134,11 @@ static int spawn(struct jq_supervise *s, pid_t *ret_pid)
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
                                               POSIX_SPAWN_SETPGROUP);
     const rlim_t ours = swap_fd_limit((rlim_t)s->fd_limit);
+    /* The worker's jobs make the user's files. What the store thread makes meanwhile is made with
+     * its mode spelled out, in a directory of mode 0700. */
+    const mode_t broker_umask = umask(jq_process_user_umask());
     error = posix_spawnp(ret_pid, s->program, NULL, &attributes, argv, environ);
+    umask(broker_umask);
     (void)swap_fd_limit(ours);
     posix_spawnattr_destroy(&attributes);
     return error;
