@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fuzz_core.c - any bytes as a history of the broker: connections, requests, ends of jobs, time,
+ * commits, crashes, in any order, from peers that obey the protocol and peers that do not. After
+ * each step every invariant of broker/STATES.md is checked (the driver calls jq_core_check). */
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "proto/base/check.h"
+#include "tests/support/core_driver.h"
+#include "tests/support/sample.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum {
+    STEPS_MAX = 300,
+    PEERS_MAX = 12,
+    GRANTS_MAX = 64,
+    SESSIONS = 4,
+};
+
+struct history {
+    struct driver d;
+    const uint8_t *at, *end; /* input not yet read */
+    uint64_t peers[PEERS_MAX];
+    size_t peer_count;
+    struct jq_held grants[GRANTS_MAX]; /* told to any worker, oldest overwritten */
+    size_t grant_count;
+    uint64_t number; /* of requests */
+    struct jq_buf arena;
+};
+
+/* ---- the input ---- */
+
+static uint8_t next_byte(struct history *h)
+{
+    return h->at == h->end ? 0 : *h->at++;
+}
+
+static uint64_t some_peer(struct history *h)
+{
+    const uint8_t byte = next_byte(h);
+    return h->peer_count ? h->peers[byte % h->peer_count] : 1;
+}
+
+static uint64_t some_id(struct history *h)
+{
+    const uint8_t byte = next_byte(h);
+    return byte == 0xff ? UINT64_MAX : byte % 48;
+}
+
+static struct jq_held some_held(struct history *h)
+{
+    const uint8_t byte = next_byte(h);
+    const size_t known = h->grant_count < GRANTS_MAX ? h->grant_count : GRANTS_MAX;
+    if (known == 0 || byte >= 0xf0)
+        return (struct jq_held){ .id = byte % 16, .fence = (uint64_t)byte << 28 };
+    return h->grants[byte % known];
+}
+
+/* ---- what peers were told ---- */
+
+static void read_frames(struct history *h)
+{
+    for (size_t i = 0; i < h->d.count; i++) {
+        struct driver_frame *frame = &h->d.frames[i];
+        struct jq_grant grant;
+        if (frame->msg.tag == JQ_MSG_GRANTS)
+            for (struct jq_reader r = jq_records_reader(frame->msg.u.grants.jobs);
+                 jq_grant_next(&r, &grant);)
+                h->grants[h->grant_count++ % GRANTS_MAX] =
+                    (struct jq_held){ .id = grant.id, .fence = grant.fence };
+        driver_frame_free(frame);
+    }
+    h->d.count = 0;
+    if (h->d.read_count > DRIVER_READS_MAX / 2 || h->d.batch_count > DRIVER_BATCHES_MAX / 2)
+        driver_commit(&h->d);
+}
+
+/* ---- steps ---- */
+
+static void apply(struct history *h, uint64_t peer, const struct jq_msg *msg)
+{
+    driver_apply(&h->d, peer, msg);
+    read_frames(h);
+}
+
+static void hello(struct history *h, enum jq_role role)
+{
+    const uint64_t session = 1 + next_byte(h) % SESSIONS + 16 * (role == JQ_ROLE_CLIENT);
+    const uint8_t count = next_byte(h) % 4;
+    struct jq_buf records = { 0 };
+    struct jq_msg msg = {
+        .tag = JQ_MSG_HELLO,
+        .correlation = 1,
+        .u.hello = { .version_min = 1,
+                     .version_max = 1,
+                     .role = role,
+                     .session = session,
+                     .name = jq_view_str("fuzz"),
+                     .software = jq_view_str("fuzz"),
+                     .slots = 4 },
+    };
+
+    if (role == JQ_ROLE_WORKER)
+        for (uint8_t i = 0; i < count; i++) {
+            const struct jq_held held = some_held(h);
+            jq_held_write(&records, &held);
+            msg.u.hello.held = jq_records_of(i + 1u, &records);
+        }
+    const uint64_t peer = h->d.next_peer++;
+    h->peers[h->peer_count % PEERS_MAX] = peer;
+    h->peer_count += h->peer_count < PEERS_MAX;
+    apply(h, peer, &msg);
+    jq_buf_fini(&records);
+}
+
+static void submit(struct history *h)
+{
+    static const char *const keys[] = { "", "", "", "one", "two" };
+    static const char *const queues[] = { "default", "other", "", "no such name!" };
+    const uint64_t peer = some_peer(h);
+    const uint8_t how = next_byte(h), what = next_byte(h);
+    const struct driver_submit it = {
+        .number = how & 1 ? ++h->number : h->number,
+        .answered = how & 2 ? h->number - 1 : 0,
+        .flags = (how >> 2) & 3,
+        .job_flags = (how >> 4) & 3,
+        .count = 1 + (how >> 6),
+        .queue = queues[what & 3],
+        .key = keys[(what >> 2) % 5],
+        .priority = (int8_t)what,
+    };
+    driver_submit(&h->d, peer, it);
+    read_frames(h);
+}
+
+/* DONE and RELEASE of up to four jobs, held by this worker or not. */
+static void finish(struct history *h, bool release)
+{
+    const uint64_t peer = some_peer(h);
+    const uint8_t how = next_byte(h);
+    const uint32_t count = 1 + (how & 3);
+    struct jq_buf records = { 0 };
+    struct jq_msg msg = { .tag = release ? JQ_MSG_RELEASE : JQ_MSG_DONE };
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct jq_held held = some_held(h);
+        const struct jq_outcome outcome = {
+            .id = held.id,
+            .fence = held.fence,
+            .kind = (how >> 2) & 7,
+            .code = how >> 5,
+            .stdout_bytes = 3,
+            .stdout_head = jq_view_str("out"),
+        };
+        if (release)
+            jq_held_write(&records, &held);
+        else
+            jq_outcome_write(&records, &outcome);
+    }
+    if (release)
+        msg.u.release.jobs = jq_records_of(count, &records);
+    else
+        msg.u.done.outcomes = jq_records_of(count, &records);
+    apply(h, peer, &msg);
+    jq_buf_fini(&records);
+}
+
+/* A request about jobs: WAIT, INFO and CANCEL have a list of the same shape. */
+static void ask(struct history *h, enum jq_tag tag)
+{
+    const uint64_t peer = some_peer(h);
+    const uint8_t how = next_byte(h);
+    struct jq_buf records = { 0 };
+    struct jq_msg msg = { .tag = tag, .correlation = how & 31 };
+
+    for (uint32_t i = 0; i < 1u + how % 3; i++) {
+        const struct jq_job_ref ref = { .id = some_id(h) };
+        jq_job_ref_write(&records, &ref);
+    }
+    const struct jq_records jobs = jq_records_of(1u + how % 3, &records);
+    if (tag == JQ_MSG_WAIT)
+        msg.u.wait.jobs = jobs;
+    else if (tag == JQ_MSG_INFO)
+        msg.u.info.jobs = jobs;
+    else
+        msg.u.cancel.jobs = jobs;
+    apply(h, peer, &msg);
+    jq_buf_fini(&records);
+}
+
+static void ask_more(struct history *h)
+{
+    const uint64_t peer = some_peer(h);
+    const uint8_t how = next_byte(h);
+    struct jq_msg msg = { .correlation = how & 31 };
+
+    switch (how >> 5) {
+    case 0:
+        msg.tag = JQ_MSG_LIST;
+        msg.u.list.limit = how & 7;
+        msg.u.list.before_id = some_id(h);
+        break;
+    case 1:
+        msg.tag = JQ_MSG_WHY;
+        msg.u.why.id = some_id(h);
+        break;
+    case 2:
+        msg.tag = JQ_MSG_LOG_READ;
+        msg.u.log_read = (struct jq_log_read){ .id = some_id(h),
+                                               .stream = 1 + (how & 1),
+                                               .offset = how & 6,
+                                               .limit = 9,
+                                               .follow = how & 1 };
+        break;
+    case 3:
+        msg.tag = JQ_MSG_WATCH;
+        msg.u.watch.id = some_id(h);
+        break;
+    case 4:
+        msg.tag = JQ_MSG_UNWATCH;
+        break;
+    case 5:
+        msg.tag = JQ_MSG_UNWAIT;
+        break;
+    case 6:
+        msg.tag = JQ_MSG_STATS;
+        break;
+    default:
+        msg.tag = how & 1 ? JQ_MSG_BYE : JQ_MSG_BEAT;
+    }
+    apply(h, peer, &msg);
+}
+
+static void credit(struct history *h)
+{
+    const uint64_t peer = some_peer(h);
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_CREDIT,
+        .u.credit = { .total = next_byte(h) % 64, .draining = next_byte(h) == 1 },
+    };
+    apply(h, peer, &msg);
+}
+
+/* A frame of the input as it stands; or a message that no program of ours would send there. */
+static void foreign(struct history *h, bool sample)
+{
+    const uint64_t peer = some_peer(h);
+    const uint8_t choice = next_byte(h);
+    struct jq_msg msg;
+
+    if (sample) {
+        jq_buf_clear(&h->arena);
+        if (sample_message(choice % sample_count(), &h->arena, &msg) != JQ_OK)
+            abort();
+        apply(h, peer, &msg);
+        return;
+    }
+    size_t size = (size_t)choice << 1;
+    if (size > (size_t)(h->end - h->at))
+        size = (size_t)(h->end - h->at);
+    const struct jq_view frame = jq_view(h->at, size);
+    h->at += size;
+    if (jq_msg_decode(frame, &msg) == JQ_OK) {
+        JQ_CHECK(jq_core_apply(h->d.core, h->d.now, peer, &msg) == JQ_OK);
+        driver_collect(&h->d);
+        read_frames(h);
+    }
+}
+
+static void lose_peer(struct history *h)
+{
+    JQ_CHECK(jq_core_gone(h->d.core, h->d.now, some_peer(h)) == JQ_OK);
+    driver_collect(&h->d);
+    read_frames(h);
+}
+
+/* As a loop does, or as one that stood still: from one thing due to the next, a bounded number of
+ * them, then at once to the end. The store may be slow meanwhile. */
+static void pass_time(struct history *h)
+{
+    static const jq_ms times[] = { 1, 5, 50, 500, 3000, 16000, 40000, 90000000 };
+    const uint8_t how = next_byte(h);
+    const jq_ms end = h->d.now.mono + times[how % 8];
+
+    for (int i = 0; h->d.now.mono < end; i++) {
+        if (!(how & 8) && jq_core_wants_commit(h->d.core, h->d.now))
+            driver_commit(&h->d);
+        const jq_ms next = jq_core_next_at(h->d.core);
+        h->d.now.mono = i < 16 && next > h->d.now.mono && next < end ? next : end;
+        JQ_CHECK(jq_core_tick(h->d.core, h->d.now) == JQ_OK);
+        driver_collect(&h->d);
+        read_frames(h);
+    }
+}
+
+static void step(struct history *h)
+{
+    static const enum jq_role roles[] = { JQ_ROLE_CLIENT, JQ_ROLE_WORKER, JQ_ROLE_BEAT };
+    static const enum jq_tag lists[] = { JQ_MSG_WAIT, JQ_MSG_INFO, JQ_MSG_CANCEL };
+    const uint8_t op = next_byte(h) % 20;
+
+    if (op < 3)
+        hello(h, roles[op]);
+    else if (op < 6)
+        submit(h);
+    else if (op < 9)
+        ask(h, lists[op - 6]);
+    else if (op < 11)
+        credit(h);
+    else if (op < 13)
+        finish(h, op == 12);
+    else if (op == 13)
+        ask_more(h);
+    else if (op == 14)
+        pass_time(h);
+    else if (op == 15)
+        driver_commit(&h->d);
+    else if (op == 16)
+        driver_hand_over(&h->d);
+    else if (op == 17)
+        lose_peer(h);
+    else if (op == 18)
+        foreign(h, next_byte(h) & 1);
+    else {
+        driver_crash(&h->d);
+        h->peer_count = 0;
+        read_frames(h);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct history h = { .at = data, .end = data + size };
+
+    driver_open(&h.d);
+    for (int i = 0; i < STEPS_MAX && h.at != h.end; i++)
+        step(&h);
+    driver_commit(&h.d);
+    read_frames(&h);
+    driver_close(&h.d);
+    jq_buf_fini(&h.arena);
+    return 0;
+}
