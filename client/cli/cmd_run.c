@@ -22,7 +22,8 @@ struct values {
 };
 
 static const struct jq_flag flags[] = {
-    JQ_SPEC_FLAG_ROWS(struct values, spec),
+#define AT(member) offsetof(struct values, spec.member)
+#include "client/cli/spec_flags.def"
     { "tie", 0, JQ_FLAG_BOOL, offsetof(struct values, spec.tie), 0, 0, NULL,
       "cancel the job when this jobq is lost, however" },
 };

@@ -16,7 +16,8 @@ struct values {
 };
 
 static const struct jq_flag flags[] = {
-    JQ_SPEC_FLAG_ROWS(struct values, spec),
+#define AT(member) offsetof(struct values, spec.member)
+#include "client/cli/spec_flags.def"
     { "discard", 0, JQ_FLAG_BOOL, offsetof(struct values, spec.discard), 0, 0, NULL,
       "keep nothing of the job once it has succeeded" },
     { "batch", 0, JQ_FLAG_STRING, offsetof(struct values, batch), 0, 0, "FILE",

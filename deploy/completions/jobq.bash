@@ -57,7 +57,7 @@ _jobq()
     esac
 
     if [[ $current == -* ]]; then
-        mapfile -t choices < <(_jobq_flags $command)
+        mapfile -t choices < <(_jobq_flags ${command:+"$command"})
     else
         case $command in
         '') choices=(submit run wait ls info logs result why cancel events stats worker broker ping
