@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <zmq.h>
 
@@ -128,6 +129,9 @@ enum jq_err jq_transport_bind(struct jq_transport *transport, const struct jq_en
         jq_detail_set(ret_detail, "%s is in use by another process", endpoint->text);
         return JQ_ELOCKED;
     }
+    /* By umask 0700; nobody else can reach it before, as its directory is closed to others. */
+    if (endpoint->kind == JQ_ENDPOINT_IPC && chmod(jq_endpoint_path(endpoint), 0600) != 0)
+        return fail(ret_detail, endpoint->text);
     if (zmq_getsockopt(transport->socket, ZMQ_LAST_ENDPOINT, ret_actual, &size) != 0)
         return fail(ret_detail, endpoint->text);
     return JQ_OK;
