@@ -87,7 +87,7 @@ static void apply(struct history *h, uint64_t peer, const struct jq_msg *msg)
 
 static void hello(struct history *h, enum jq_role role)
 {
-    const uint64_t session = 1 + next_byte(h) % SESSIONS + 16 * (role == JQ_ROLE_CLIENT);
+    const uint64_t session = 1u + next_byte(h) % SESSIONS + (role == JQ_ROLE_CLIENT ? 16u : 0);
     const uint8_t count = next_byte(h) % 4;
     struct jq_buf records = { 0 };
     struct jq_msg msg = {
