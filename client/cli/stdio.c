@@ -35,6 +35,16 @@ bool jq_stdio_can_print(void)
     return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
 }
 
+/* Nobody reads our output any more. An earlier flush may have found it first, and its errno is
+ * lost.
+ */
+static bool reader_is_gone(int error)
+{
+    struct pollfd poller = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+    return error == EPIPE || (!error && poll(&poller, 1, 0) > 0 && (poller.revents & POLLERR));
+}
+
 int jq_stdio_finish(const struct jq_cli *cli, int status)
 {
     errno = 0;
@@ -42,10 +52,11 @@ int jq_stdio_finish(const struct jq_cli *cli, int status)
 
     if (!failed)
         return status;
-    if (errno == EPIPE)
-        return JQ_EXIT_FAILED;
+    const int error = errno;
+    if (reader_is_gone(error))
+        return JQ_EXIT_FAILED; /* whoever leaves has seen enough */
     return jq_cli_fail(cli, JQ_EIO, "standard output: %s",
-                       errno ? strerror(errno) : "it could not be written");
+                       error ? strerror(error) : "it could not be written");
 }
 
 /* For descriptors that do not block: somebody else's setting, as they are shared. */
