@@ -153,7 +153,6 @@ static void take_frame(struct jobq_client *client, struct jq_frame *frame, jq_ms
 {
     struct jq_link *link = &client->link;
     const bool was_welcome = link->is_welcome;
-    const bool hello_was_due = link->hello_due;
     struct jq_msg msg;
     const enum jq_err err = jq_msg_decode(frame->bytes, &msg);
 
@@ -168,8 +167,6 @@ static void take_frame(struct jobq_client *client, struct jq_frame *frame, jq_ms
         jq_pending_receive(&client->pending, now, &msg, frame);
     if (link->is_welcome && !was_welcome)
         jq_pending_set_resend(&client->pending, link->heartbeat_ms);
-    if (link->hello_due && !hello_was_due) /* the broker does not know this connection */
-        jq_pending_reconnected(&client->pending);
 }
 
 static bool receive(struct jobq_client *client, jq_ms now)
@@ -179,7 +176,6 @@ static bool receive(struct jobq_client *client, jq_ms now)
 
     if (jq_connection_came_up(client->connection)) {
         jq_link_up(&client->link, now);
-        jq_pending_reconnected(&client->pending);
         moved = true;
     }
     for (int i = 0; i < FRAMES_PER_TURN; i++) {
@@ -253,8 +249,10 @@ static void keep_link(struct jobq_client *client, jq_ms now)
             link->reopen_at = jq_ms_add(now, 1000); /* no memory, no descriptors: later */
         return;
     }
-    if ((actions & JQ_LINK_HELLO) && send_hello(client))
+    if ((actions & JQ_LINK_HELLO) && send_hello(client)) {
         jq_link_sent(link, now, JQ_LINK_HELLO);
+        jq_pending_reconnected(&client->pending); /* all that is unanswered follows it */
+    }
     if ((actions & JQ_LINK_PING) && send_ping(client))
         jq_link_sent(link, now, JQ_LINK_PING);
 }

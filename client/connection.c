@@ -192,6 +192,15 @@ void jq_connection_forsake(struct jq_connection **connection)
 
 /* ---- in ---- */
 
+/* Asking makes libzmq take all its threads' news at once; sending does so now and then only. */
+static int socket_events(void *socket)
+{
+    int events = 0;
+    size_t size = sizeof events;
+
+    return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 ? events : 0;
+}
+
 bool jq_connection_came_up(struct jq_connection *connection)
 {
     bool came_up = false;
@@ -208,6 +217,8 @@ bool jq_connection_came_up(struct jq_connection *connection)
         came_up |= event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
     }
     zmq_msg_close(&msg);
+    if (came_up) /* what is sent now must not go down the old connection's pipe */
+        (void)socket_events(connection->socket);
     return came_up;
 }
 
@@ -259,18 +270,10 @@ struct jq_frame *jq_connection_receive(struct jq_connection *connection)
 
 bool jq_connection_has_more(struct jq_connection *connection)
 {
-    int events = 0;
-    size_t size = sizeof events;
-
     if (!connection->socket)
         return false;
-    if (zmq_getsockopt(connection->socket, ZMQ_EVENTS, &events, &size) != 0)
-        return false;
-    if (events & ZMQ_POLLIN)
-        return true;
-    size = sizeof events;
-    return zmq_getsockopt(connection->monitor, ZMQ_EVENTS, &events, &size) == 0 &&
-           (events & ZMQ_POLLIN) != 0;
+    return ((socket_events(connection->socket) | socket_events(connection->monitor)) &
+            ZMQ_POLLIN) != 0;
 }
 
 /* ---- out ---- */

@@ -8,6 +8,7 @@
 enum {
     HEARTBEAT_MS = 3000, /* until WELCOME says its own */
     PATIENCE = 2,        /* heartbeats of silence after a question, then a new connection */
+    HELLO_AGAIN_MS = 200,
     REOPEN_FIRST_MS = 100,
     REOPEN_MAX_MS = 5000,
     REFUSED_RETRY_MS = 5000, /* the broker may have been replaced by one that takes us */
@@ -19,6 +20,7 @@ void jq_link_init(struct jq_link *link, uint64_t seed, jq_ms now)
         .heard_at = now,
         .asked_at = JQ_NEVER,
         .reopen_at = JQ_NEVER,
+        .hello_again_at = JQ_NEVER,
         .heartbeat_ms = HEARTBEAT_MS,
     };
     jq_rng_init(&link->rng, seed);
@@ -43,14 +45,14 @@ void jq_link_up(struct jq_link *link, jq_ms now)
     link->is_hailed = link->is_welcome = false;
     link->hello_due = true;
     link->asked_at = now;
-    link->reopen_at = JQ_NEVER;
+    link->reopen_at = link->hello_again_at = JQ_NEVER;
 }
 
 void jq_link_down(struct jq_link *link, jq_ms now)
 {
     (void)now;
     link->is_up = link->is_hailed = link->is_welcome = link->hello_due = false;
-    link->asked_at = link->reopen_at = JQ_NEVER;
+    link->asked_at = link->reopen_at = link->hello_again_at = JQ_NEVER;
 }
 
 void jq_link_refuse(struct jq_link *link, jq_ms now, enum jq_err err, struct jq_view text)
@@ -71,6 +73,7 @@ static void welcome(struct jq_link *link, const struct jq_welcome *welcome)
     const uint64_t ms = welcome->heartbeat_ms;
 
     link->is_welcome = link->was_welcome = true;
+    link->hello_again_at = JQ_NEVER;
     link->refused = JQ_OK;
     link->failures = 0;
     link->reopen_at = JQ_NEVER;
@@ -88,10 +91,12 @@ static bool take_error(struct jq_link *link, jq_ms now, const struct jq_msg *msg
     const enum jq_err err = (enum jq_err)msg->u.error.error;
 
     if (err == JQ_ENOHELLO) {
-        /* What was sent before our HELLO is answered so, too: once is enough. */
-        if (link->is_welcome || !link->is_hailed) {
+        /* What was sent before our HELLO is answered so, too. If no WELCOME follows soon, HELLO
+         * itself was lost. */
+        if (link->is_welcome || !link->is_hailed)
             jq_link_up(link, now);
-        }
+        else
+            link->hello_again_at = jq_ms_add(link->asked_at, HELLO_AGAIN_MS);
         return true;
     }
     if (msg->correlation != JQ_LINK_CORRELATION && msg->correlation != 0)
@@ -140,6 +145,10 @@ unsigned jq_link_tick(struct jq_link *link, jq_ms now, bool waiting)
     }
     if (now >= link->reopen_at)
         return JQ_LINK_REOPEN;
+    if (now >= link->hello_again_at) {
+        link->hello_again_at = JQ_NEVER;
+        link->hello_due = true;
+    }
     if (link->hello_due && link->is_up)
         actions |= JQ_LINK_HELLO;
     if (now >= ping_at(link, waiting))
@@ -161,5 +170,5 @@ jq_ms jq_link_next_at(const struct jq_link *link, bool waiting)
 {
     const jq_ms silent = link->reopen_at == JQ_NEVER ? silent_at(link) : link->reopen_at;
 
-    return jq_ms_min(silent, ping_at(link, waiting));
+    return jq_ms_min(jq_ms_min(silent, link->hello_again_at), ping_at(link, waiting));
 }

@@ -33,9 +33,10 @@ struct jq_link {
     bool is_welcome;  /* and answered */
     bool was_welcome; /* once, on any connection */
     bool hello_due;
-    jq_ms heard_at;  /* any frame */
-    jq_ms asked_at;  /* the oldest HELLO or PING with nothing heard since; JQ_NEVER: none */
-    jq_ms reopen_at; /* JQ_NEVER: no need */
+    jq_ms heard_at;       /* any frame */
+    jq_ms asked_at;       /* the oldest HELLO or PING with nothing heard since; JQ_NEVER: none */
+    jq_ms reopen_at;      /* JQ_NEVER: no need */
+    jq_ms hello_again_at; /* NOHELLO came after our HELLO; JQ_NEVER: it did not */
     jq_ms heartbeat_ms;
     unsigned failures;   /* new connections in a row that brought no WELCOME */
     enum jq_err refused; /* VERSION, AUTH ...: what the broker said to HELLO; until a WELCOME */

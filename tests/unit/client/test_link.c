@@ -130,6 +130,24 @@ static void nohello_is_acted_upon_once(void **state)
     assert_true(link.is_welcome);
 }
 
+static void a_lost_hello_is_said_again(void **state)
+{
+    struct jq_link link;
+
+    (void)state;
+    jq_link_init(&link, 1, 0);
+    jq_link_up(&link, 0);
+    jq_link_sent(&link, 0, JQ_LINK_HELLO);
+    assert_true(hear_error(&link, 1, 18, JQ_ENOHELLO));
+    const jq_ms at = jq_link_next_at(&link, true);
+    assert_true(at <= 500);
+    assert_int_equal(jq_link_tick(&link, at - 1, true), 0);
+    assert_int_equal(jq_link_tick(&link, at, true), JQ_LINK_HELLO);
+    jq_link_sent(&link, at, JQ_LINK_HELLO);
+    hear(&link, at, JQ_MSG_WELCOME);
+    assert_true(jq_link_next_at(&link, false) == JQ_NEVER);
+}
+
 static void a_refusal_stays_until_a_welcome(void **state)
 {
     struct jq_link link;
@@ -170,6 +188,7 @@ int main(void)
         cmocka_unit_test(silence_without_a_question_is_no_silence),
         cmocka_unit_test(new_connections_without_a_welcome_come_ever_later),
         cmocka_unit_test(nohello_is_acted_upon_once),
+        cmocka_unit_test(a_lost_hello_is_said_again),
         cmocka_unit_test(a_refusal_stays_until_a_welcome),
         cmocka_unit_test(errors_of_requests_are_not_the_links),
     };
