@@ -156,16 +156,20 @@ JOBQ_API const char *jobq_errdetail(struct jobq_client *client);
 JOBQ_API int jobq_exec_pack(const struct jobq_exec *exec, void **ret_payload, size_t *ret_size);
 JOBQ_API void jobq_payload_free(void *payload);
 
-/* Returns when the broker has the job durably. On ETIMEDOUT or EUNREACH nothing is lost or doubled: see
- * jobq_submit_start. EINVAL, EMSGSIZE (before anything is sent), EEXIST, ENOSPC, ECLOSED, EBUSY. The inputs are copied. */
+/* Returns when the broker has the job durably. EUNREACH: not a word from it for 30 s; the job stays on
+ * its way as if started (below), so do not submit it again. EINVAL, EMSGSIZE (before anything is
+ * sent), EEXIST, ENOSPC, ECLOSED. ret_future may be NULL. The inputs are copied. */
 JOBQ_API int jobq_submit(struct jobq_client *client, const struct jobq_job *job,
                          struct jobq_future **ret_future);
 /* The same, not waiting: jobq_future_id is 0 until the broker has it (jobq_flush waits for that). Submits started close together
- * share frames. */
+ * share frames, which leave when they are full or with the next call that waits, flushes, processes or closes
+ * (jobq_flush with timeout 0 sends them now). With 262,144 jobs or 64 MiB unanswered it waits for
+ * room; EUNREACH then as jobq_submit, and the job was not taken. ret_future may be NULL. */
 JOBQ_API int jobq_submit_start(struct jobq_client *client, const struct jobq_job *job,
                                struct jobq_future **ret_future);
 /* Starts `count` jobs at once; all or none are accepted in each group of up to 8,192. `ret_futures` has room for `count`, or is NULL: no
- * futures. */
+ * futures. A bad job refuses all. When later ones cannot be started (ENOMEM, EUNREACH), their futures
+ * and the next flush say so. */
 JOBQ_API int jobq_submit_many(struct jobq_client *client, const struct jobq_job *jobs, size_t count,
                               struct jobq_future **ret_futures);
 /* Waits until every submit started so far is durable. Returns the first error among them since the

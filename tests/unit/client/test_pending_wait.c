@@ -326,6 +326,113 @@ static void a_slow_reader_of_events_is_told_how_many_it_has_lost(void **state)
     peer_take(peer, JQ_MSG_UNWATCH, NULL);
 }
 
+/* ---- without memory ---- */
+
+static struct jq_frame *frame_of(const struct jq_msg *msg)
+{
+    struct jq_frame_buf *buf = jq_frame_buf_new();
+
+    assert_int_equal(jq_msg_encode(msg, &buf->buf), JQ_OK);
+    return jq_frame_buf_end(buf, 0);
+}
+
+static void receive(struct peer *peer, struct jq_frame *frame)
+{
+    struct jq_msg msg;
+
+    assert_int_equal(jq_msg_decode(frame->bytes, &msg), JQ_OK);
+    jq_pending_receive(&peer->p, peer->now, &msg, frame);
+    jq_pending_check(&peer->p);
+}
+
+/* Sends all there is; what had no memory comes when its time has come. */
+static void send_all(struct peer *peer)
+{
+    for (int i = 0; i < 3; i++) {
+        struct jq_ask *ask;
+        peer->now += 20;
+        jq_pending_flush(&peer->p, peer->now);
+        while ((ask = jq_pending_next(&peer->p)))
+            jq_pending_sent(&peer->p, ask, peer->now);
+        jq_pending_check(&peer->p);
+    }
+}
+
+static void run_jobs(struct peer *peer, struct jq_frame *submitted, struct jq_frame *hint,
+                     struct jq_frame *wait_results, struct jq_frame *call_results)
+{
+    struct jq_start what = { .queue = jq_view_str("q"), .spec.handler = jq_view_str("noop") };
+    struct jobq_future *plain, *call;
+
+    while (!(plain = jq_pending_new_future(&peer->p)))
+        ;
+    while (!(call = jq_pending_new_future(&peer->p)))
+        ;
+    while (jq_pending_start(&peer->p, &what, plain) != JQ_OK)
+        jq_pending_check(&peer->p);
+    what.flags = JQ_SUBMIT_CALL;
+    while (jq_pending_start(&peer->p, &what, call) != JQ_OK)
+        jq_pending_check(&peer->p);
+    while (jq_pending_want(&peer->p, plain) != JQ_OK)
+        jq_pending_check(&peer->p);
+    send_all(peer);
+    receive(peer, submitted);
+    receive(peer, hint);
+    send_all(peer);
+    receive(peer, wait_results);
+    jq_pending_reconnected(&peer->p);
+    send_all(peer);
+    receive(peer, hint);
+    receive(peer, call_results);
+    assert_true(plain->is_ended && plain->error == 0);
+    assert_true(call->is_ended && call->error == 0);
+    assert_false(jq_pending_is_waiting(&peer->p));
+    jq_pending_free_future(&peer->p, plain);
+    jq_pending_free_future(&peer->p, call);
+}
+
+static struct jq_frame *result_of(uint64_t correlation, uint64_t id)
+{
+    struct jq_buf list = { 0 };
+
+    jq_result_write(&list, &(struct jq_result){ .id = id, .state = JQ_SUCCEEDED });
+    const struct jq_msg msg = { .tag = JQ_MSG_RESULTS,
+                                .correlation = correlation,
+                                .u.results.results = jq_records_of(1, &list) };
+    struct jq_frame *frame = frame_of(&msg);
+    jq_buf_fini(&list);
+    return frame;
+}
+
+/* Fails each allocation of a run in turn: all that it may do is to delay. */
+static void an_allocation_that_fails_only_delays(void **state)
+{
+    (void)state;
+    struct jq_msg answer = { .tag = JQ_MSG_SUBMITTED,
+                             .correlation = 1,
+                             .u.submitted = { .durable = 1, .first_id = 70, .count = 1 } };
+    struct jq_frame *submitted = frame_of(&answer);
+    answer.correlation = 2;
+    answer.u.submitted.durable = 0;
+    answer.u.submitted.first_id = 71;
+    struct jq_frame *hint = frame_of(&answer);
+    struct jq_frame *call_results = result_of(2, 71);
+
+    for (int fails = 0; fails < 60; fails++) {
+        struct peer peer = { .now = 5000 };
+        jq_pending_init(&peer.p, 1);
+        struct jq_frame *wait_results = result_of(peer.p.correlation + 1, 70);
+        jq_alloc_fail_after(fails, 0);
+        run_jobs(&peer, submitted, hint, wait_results, call_results);
+        jq_alloc_fail_after(-1, 0);
+        jq_pending_fini(&peer.p);
+        jq_frame_drop(&wait_results);
+    }
+    jq_frame_drop(&submitted);
+    jq_frame_drop(&hint);
+    jq_frame_drop(&call_results);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +451,7 @@ int main(void)
         TEST(what_has_rules_of_its_own_is_no_request),
         TEST(a_stream_of_results_asks_again_only_for_those_that_have_not_come),
         TEST(a_slow_reader_of_events_is_told_how_many_it_has_lost),
+        cmocka_unit_test(an_allocation_that_fails_only_delays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
