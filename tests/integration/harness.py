@@ -398,6 +398,18 @@ class Deployment:
 
     # -- the end --
 
+    def breakdowns(self):
+        """What ended as no program should, whatever the test looks at."""
+        out = []
+        for process in self.processes:
+            status, text = process.popen.poll(), process.text()
+            if status is not None and -status in (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE,
+                                                  signal.SIGILL, signal.SIGTRAP):
+                out.append("%s ended by signal %d: %s" % (process.name, -status, text[-4000:]))
+            elif "Sanitizer" in text or "runtime error:" in text:
+                out.append("%s: %s" % (process.name, text[-8000:]))
+        return out
+
     def logs(self):
         out = []
         for process in self.processes:
@@ -462,6 +474,8 @@ class Case(unittest.TestCase):
         bad = [test for test, _ in getattr(result, "failures", []) + getattr(result, "errors", [])]
         if any(test is self or getattr(test, "test_case", None) is self for test in bad):
             print("\n==== %s ====\n%s" % (self.id(), self.d.logs()), file=sys.stderr, flush=True)
+
+        self.assertEqual([], self.d.breakdowns(), "programs broke down")
 
     def assert_code(self, expected, output):
         self.assertEqual(expected, output.code, repr(output))
