@@ -12,6 +12,7 @@
 
 enum {
     OPEN_MS = 10000,    /* for the broker's WELCOME: longer than its restart takes */
+    LOOK_MS = 1000,     /* after this long without it, is there still a broker? */
     REQUEST_MS = 30000, /* for an answer that waits for no job */
     IDS_BYTES_MAX = 64 << 20,
 };
@@ -67,9 +68,30 @@ static int ensure_broker(const struct jq_cli *cli)
     return jq_cli_fail(cli, err, "no broker at %s (jobq broker start starts one)", cli->url);
 }
 
+/* A broker that is killed as we look for it takes connections for an instant more. So at the
+ * default endpoint the search begins again while no WELCOME comes. */
+static int open_client(struct jq_cli *cli, struct jobq_options *options, int64_t left)
+{
+    for (;; left -= options->timeout_ms) {
+        const bool last = !cli->default_url || left <= LOOK_MS;
+        options->timeout_ms = last ? left : LOOK_MS;
+        const int error = jobq_open(options, &cli->client);
+        if (error == 0)
+            return 0;
+        if (error != JOBQ_ETIMEDOUT && error != JOBQ_EUNREACH)
+            return jq_cli_fail(cli, error, "%s: %s", cli->url, jobq_strerror(error));
+        if (last)
+            return jq_cli_fail(cli, JQ_EUNREACH, "no broker answers at %s", cli->url);
+        const int status = ensure_broker(cli);
+        if (status != 0)
+            return status;
+    }
+}
+
 int jq_cli_connect(struct jq_cli *cli)
 {
     struct jobq_options options = JOBQ_OPTIONS_INIT;
+    const int64_t timeout_ms = cli->globals.timeout_ms;
 
     if (cli->client)
         return 0;
@@ -80,15 +102,8 @@ int jq_cli_connect(struct jq_cli *cli)
         return status;
     options.url = cli->url;
     options.name = "jobq";
-    options.timeout_ms = cli->globals.timeout_ms > 0 && cli->globals.timeout_ms < OPEN_MS
-                             ? cli->globals.timeout_ms
-                             : OPEN_MS;
-    const int error = jobq_open(&options, &cli->client);
-    if (error == JOBQ_ETIMEDOUT || error == JOBQ_EUNREACH)
-        return jq_cli_fail(cli, JQ_EUNREACH, "no broker answers at %s", cli->url);
-    if (error != 0)
-        return jq_cli_fail(cli, error, "%s: %s", cli->url, jobq_strerror(error));
-    return 0;
+    return open_client(cli, &options,
+                       timeout_ms > 0 && timeout_ms < OPEN_MS ? timeout_ms : OPEN_MS);
 }
 
 /* ---- requests ---- */
