@@ -15,14 +15,14 @@ enum {
     JQ_SOFTWARE_MAX = 64,  /* "jobq 0.1.0" */
     JQ_CONFIG_MAX = 16384, /* a worker's effective settings, as text */
 
-    JQ_PAYLOAD_MAX = 16 << 20,      /* one job's payload, bytes */
-    JQ_VALUE_MAX = 16 << 20,        /* one job's result value, bytes */
-    JQ_OUTPUT_PART_MAX = 4 << 20,   /* head or tail of one stream kept with a result, bytes */
-    JQ_LOG_CHUNK_MAX = 256 << 10,   /* bytes in one LOG_DATA */
-    JQ_ARGUMENTS_MAX = 1 << 16,     /* arguments, or variables, of one command */
-    JQ_PATH_MAX = 4096,             /* a path, bytes */
-    JQ_FRAME_MAX = 36 << 20,        /* one frame: the largest result (value or four parts) fits */
-    JQ_FRAME_SOFT = 256 << 10,      /* a sender that batches closes its frame past this */
+    JQ_PAYLOAD_MAX = 16 << 20,    /* one job's payload, bytes */
+    JQ_VALUE_MAX = 16 << 20,      /* one job's result value, bytes */
+    JQ_OUTPUT_PART_MAX = 4 << 20, /* head or tail of one stream kept with a result, bytes */
+    JQ_LOG_CHUNK_MAX = 256 << 10, /* bytes in one LOG_DATA */
+    JQ_ARGUMENTS_MAX = 1 << 16,   /* arguments, or variables, of one command */
+    JQ_PATH_MAX = 4096,           /* a path, bytes */
+    JQ_FRAME_MAX = 36 << 20,      /* one frame: the largest result (value or four parts) fits */
+    JQ_FRAME_SOFT = 256 << 10,    /* a sender that batches closes its frame past this */
 
     JQ_JOBS_PER_FRAME = 8192, /* records of one list in one frame */
     JQ_DEPTH_MAX = 8,         /* nesting of a frame */

@@ -49,16 +49,16 @@ enum { JQ_OUTCOME_KINDS = 6 };
 
 /* job_spec.flags */
 #define JQ_JOB_DISCARD (UINT64_C(1) << 0) /* keep nothing of it once it has succeeded */
-#define JQ_JOB_TIE     (UINT64_C(1) << 1) /* cancel it when the submitting session is lost */
-#define JQ_JOB_FLAGS   (JQ_JOB_DISCARD | JQ_JOB_TIE)
+#define JQ_JOB_TIE (UINT64_C(1) << 1)     /* cancel it when the submitting session is lost */
+#define JQ_JOB_FLAGS (JQ_JOB_DISCARD | JQ_JOB_TIE)
 
 /* exec_spec.flags */
 #define JQ_EXEC_MERGE (UINT64_C(1) << 0) /* stderr goes where stdout goes */
 #define JQ_EXEC_FLAGS (JQ_EXEC_MERGE)
 
 /* submit.flags */
-#define JQ_SUBMIT_CALL   (UINT64_C(1) << 0) /* the answer is RESULTS; SUBMITTED is a hint only */
+#define JQ_SUBMIT_CALL (UINT64_C(1) << 0)   /* the answer is RESULTS; SUBMITTED is a hint only */
 #define JQ_SUBMIT_STRICT (UINT64_C(1) << 1) /* a key that exists is EXIST, not the older job */
-#define JQ_SUBMIT_FLAGS  (JQ_SUBMIT_CALL | JQ_SUBMIT_STRICT)
+#define JQ_SUBMIT_FLAGS (JQ_SUBMIT_CALL | JQ_SUBMIT_STRICT)
 
 #endif

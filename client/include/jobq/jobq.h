@@ -2,8 +2,8 @@
  *
  * jobq.h - the client library of jobq, a durable distributed job queue.
  *
- * Results are 0 (or a count) or a negative JOBQ_E... number. Output parameters are last and untouched
- * on error. Timeouts are milliseconds: -1 for ever, 0 do not block, less is JOBQ_EINVAL.
+ * Results are 0 (or a count) or a negative JOBQ_E... number. Output parameters are last and
+ * untouched on error. Timeouts are milliseconds: -1 for ever, 0 do not block, less is JOBQ_EINVAL.
  *
  * Threads: a client handle may be used from many threads at once; whoever waits drives the
  * connection for all. Futures may be used by one thread at a time, any thread. The library starts
@@ -80,31 +80,37 @@ enum {
 };
 
 struct jobq_options {
-    size_t size;          /* sizeof(struct jobq_options); newer fields count as zero */
-    const char *url;      /* NULL: JOBQ_URL, else the per-user default endpoint */
-    const char *name;     /* shown in listings; NULL: the program's name */
-    int64_t timeout_ms;   /* how long jobq_open waits for the broker's WELCOME: 0 does not wait (requests
-                             sent meanwhile are delivered later), -1 for ever */
+    size_t size;        /* sizeof(struct jobq_options); newer fields count as zero */
+    const char *url;    /* NULL: JOBQ_URL, else the per-user default endpoint */
+    const char *name;   /* shown in listings; NULL: the program's name */
+    int64_t timeout_ms; /* how long jobq_open waits for the broker's WELCOME: 0 does not wait
+                           (requests sent meanwhile are delivered later), -1 for ever */
 };
-#define JOBQ_OPTIONS_INIT { sizeof(struct jobq_options), NULL, NULL, 0 }
+#define JOBQ_OPTIONS_INIT                          \
+    {                                              \
+        sizeof(struct jobq_options), NULL, NULL, 0 \
+    }
 
 /* jobq_job.flags */
 #define JOBQ_JOB_DISCARD (UINT64_C(1) << 0) /* keep nothing of it once it has succeeded */
-#define JOBQ_JOB_TIE     (UINT64_C(1) << 1) /* cancel it when this client is lost */
-#define JOBQ_JOB_STRICT  (UINT64_C(1) << 16) /* a key that exists is JOBQ_EEXIST */
+#define JOBQ_JOB_TIE (UINT64_C(1) << 1)     /* cancel it when this client is lost */
+#define JOBQ_JOB_STRICT (UINT64_C(1) << 16) /* a key that exists is JOBQ_EEXIST */
 
 struct jobq_job {
-    size_t size;           /* sizeof(struct jobq_job) */
-    const char *queue;     /* NULL: "default" */
-    const char *handler;   /* "exec", "noop", ...; NULL: "exec" */
-    const void *payload;   /* the handler's bytes; for exec: jobq_exec_pack */
+    size_t size;         /* sizeof(struct jobq_job) */
+    const char *queue;   /* NULL: "default" */
+    const char *handler; /* "exec", "noop", ...; NULL: "exec" */
+    const void *payload; /* the handler's bytes; for exec: jobq_exec_pack */
     size_t payload_size;
-    const char *title;     /* shown in listings; NULL: the handler's name */
-    const char *key;       /* at most one job ever has this key; NULL: none */
-    int32_t priority;      /* lower runs first */
+    const char *title; /* shown in listings; NULL: the handler's name */
+    const char *key;   /* at most one job ever has this key; NULL: none */
+    int32_t priority;  /* lower runs first */
     uint64_t flags;
 };
-#define JOBQ_JOB_INIT { sizeof(struct jobq_job), NULL, NULL, NULL, 0, NULL, NULL, 0, 0 }
+#define JOBQ_JOB_INIT                                                  \
+    {                                                                  \
+        sizeof(struct jobq_job), NULL, NULL, NULL, 0, NULL, NULL, 0, 0 \
+    }
 
 /* A command as it is to run, byte for byte; there is no shell. */
 struct jobq_exec {
@@ -114,21 +120,21 @@ struct jobq_exec {
     const char *cwd;         /* NULL: the worker's */
     const void *input;       /* standard input */
     size_t input_size;
-    int64_t timeout_ms;      /* TERM after this long; 0: never */
-    int64_t kill_after_ms;   /* KILL this long after TERM; 0: the worker's setting */
-    int64_t output_bytes;    /* kept of each stream; 0: the worker's setting */
-    uint64_t flags;          /* JOBQ_EXEC_... */
+    int64_t timeout_ms;    /* TERM after this long; 0: never */
+    int64_t kill_after_ms; /* KILL this long after TERM; 0: the worker's setting */
+    int64_t output_bytes;  /* kept of each stream; 0: the worker's setting */
+    uint64_t flags;        /* JOBQ_EXEC_... */
 };
 #define JOBQ_EXEC_MERGE (UINT64_C(1) << 0) /* stderr goes where stdout goes */
 
 /* How a job ended. Borrowed from its future, until the future is freed. */
 struct jobq_result {
     uint64_t id;
-    int state;             /* JOBQ_SUCCEEDED ... */
-    int64_t code;          /* exit code of a command, or the handler's */
-    int signal;            /* 0: none */
-    const char *reason;    /* a sentence, or "" */
-    const char *worker;    /* where it ran, or "" */
+    int state;          /* JOBQ_SUCCEEDED ... */
+    int64_t code;       /* exit code of a command, or the handler's */
+    int signal;         /* 0: none */
+    const char *reason; /* a sentence, or "" */
+    const char *worker; /* where it ran, or "" */
     uint64_t attempt;
     int64_t created_at, started_at, ended_at; /* wall clock, ns since 1970 */
     uint64_t wall_us, user_us, system_us;
@@ -141,35 +147,38 @@ struct jobq_result {
 /* NULL options: JOBQ_URL or the default endpoint. EINVAL: bad URL or options; EUNREACH, ETIMEDOUT,
  * EVERSION, EAUTH: only when options->timeout_ms is not 0. */
 JOBQ_API int jobq_open(const struct jobq_options *options, struct jobq_client **ret_client);
-/* Says BYE (waiting at most 200 ms for the network to take what is queued), frees, and sets *client to NULL. NULL is
- * fine. Free futures first. Jobs go on. */
+/* Says BYE (waiting at most 200 ms for the network to take what is queued), frees, and sets *client
+ * to NULL. NULL is fine. Free futures first. Jobs go on. */
 JOBQ_API void jobq_close(struct jobq_client **client);
 /* Static text, never NULL. */
 JOBQ_API const char *jobq_strerror(int error);
 /* "0.1.0" of the library that is running. */
 JOBQ_API const char *jobq_version(void);
-/* What the last failed call of this thread on this client said, or "". Borrowed until the next call. */
+/* What the last failed call of this thread on this client said, or "". Borrowed until the next
+ * call. */
 JOBQ_API const char *jobq_errdetail(struct jobq_client *client);
 
-/* Packs a command as the payload of an "exec" job. Caller frees *ret_payload with jobq_payload_free.
- * EINVAL: no program; EMSGSIZE: over the bounds (the detail is in the text of JOBQ_EMSGSIZE's limit). */
+/* Packs a command as the payload of an "exec" job. Caller frees *ret_payload with
+ * jobq_payload_free. EINVAL: no program; EMSGSIZE: over the bounds (the detail is in the text of
+ * JOBQ_EMSGSIZE's limit). */
 JOBQ_API int jobq_exec_pack(const struct jobq_exec *exec, void **ret_payload, size_t *ret_size);
 JOBQ_API void jobq_payload_free(void *payload);
 
-/* Returns when the broker has the job durably. EUNREACH: not a word from it for 30 s; the job stays on
- * its way as if started (below), so do not submit it again. EINVAL, EMSGSIZE (before anything is
+/* Returns when the broker has the job durably. EUNREACH: not a word from it for 30 s; the job stays
+ * on its way as if started (below), so do not submit it again. EINVAL, EMSGSIZE (before anything is
  * sent), EEXIST, ENOSPC, ECLOSED. ret_future may be NULL. The inputs are copied. */
 JOBQ_API int jobq_submit(struct jobq_client *client, const struct jobq_job *job,
                          struct jobq_future **ret_future);
-/* The same, not waiting: jobq_future_id is 0 until the broker has it (jobq_flush waits for that). Submits started close together
- * share frames, which leave when they are full or with the next call that waits, flushes, processes or closes
- * (jobq_flush with timeout 0 sends them now). With 262,144 jobs or 64 MiB unanswered it waits for
- * room; EUNREACH then as jobq_submit, and the job was not taken. ret_future may be NULL. */
+/* The same, not waiting: jobq_future_id is 0 until the broker has it (jobq_flush waits for that).
+ * Submits started close together share frames, which leave when they are full or with the next call
+ * that waits, flushes, processes or closes (jobq_flush with timeout 0 sends them now). With 262,144
+ * jobs or 64 MiB unanswered it waits for room; EUNREACH then as jobq_submit, and the job was not
+ * taken. ret_future may be NULL. */
 JOBQ_API int jobq_submit_start(struct jobq_client *client, const struct jobq_job *job,
                                struct jobq_future **ret_future);
-/* Starts `count` jobs at once; all or none are accepted in each group of up to 8,192. `ret_futures` has room for `count`, or is NULL: no
- * futures. A bad job refuses all. When later ones cannot be started (ENOMEM, EUNREACH), their futures
- * and the next flush say so. */
+/* Starts `count` jobs at once; all or none are accepted in each group of up to 8,192. `ret_futures`
+ * has room for `count`, or is NULL: no futures. A bad job refuses all. When later ones cannot be
+ * started (ENOMEM, EUNREACH), their futures and the next flush say so. */
 JOBQ_API int jobq_submit_many(struct jobq_client *client, const struct jobq_job *jobs, size_t count,
                               struct jobq_future **ret_futures);
 /* Waits until every submit started so far is durable. Returns the first error among them since the
@@ -183,7 +192,8 @@ JOBQ_API int jobq_call(struct jobq_client *client, const struct jobq_job *job,
 JOBQ_API int jobq_future_attach(struct jobq_client *client, uint64_t id,
                                 struct jobq_future **ret_future);
 
-/* 0: the job has ended, however. ETIMEDOUT; ENOENT: no such job; EUNREACH only when timeout_ms is not -1 and the broker was never reached. */
+/* 0: the job has ended, however. ETIMEDOUT; ENOENT: no such job; EUNREACH only when timeout_ms is
+ * not -1 and the broker was never reached. */
 JOBQ_API int jobq_future_wait(struct jobq_future *future, int64_t timeout_ms);
 /* 0 until known. */
 JOBQ_API uint64_t jobq_future_id(const struct jobq_future *future);
@@ -192,8 +202,8 @@ JOBQ_API int jobq_future_created(const struct jobq_future *future);
 /* 1: ended, 0: not yet. Never blocks. */
 JOBQ_API int jobq_future_done(struct jobq_future *future);
 /* As jobq_future_wait, and hands out the result. The return value tells success from failure: 0
- * succeeded, EFAILED, ECANCELLED, EWORKERLOST (quarantined), EEXPIRED, ESKIPPED; *ret_result is set in all of
- * these. */
+ * succeeded, EFAILED, ECANCELLED, EWORKERLOST (quarantined), EEXPIRED, ESKIPPED; *ret_result is set
+ * in all of these. */
 JOBQ_API int jobq_future_result(struct jobq_future *future, int64_t timeout_ms,
                                 const struct jobq_result **ret_result);
 /* 0: it will not run, or is being ended; EALREADY: it has ended; ENOENT. `reason` may be NULL. */
@@ -210,8 +220,8 @@ JOBQ_API int jobq_wait_all(struct jobq_client *client, struct jobq_future *const
 /* Round trip to the broker. *ret_us may be NULL. EUNREACH after timeout_ms without an answer. */
 JOBQ_API int jobq_ping(struct jobq_client *client, int64_t timeout_ms, int64_t *ret_us);
 
-/* For a host's own loop: poll the fd for reading and call process when it is readable or after `timeout` ms;
- * process never blocks. */
+/* For a host's own loop: poll the fd for reading and call process when it is readable or after
+ * `timeout` ms; process never blocks. */
 JOBQ_API int jobq_client_fd(struct jobq_client *client);
 JOBQ_API int64_t jobq_client_timeout_ms(struct jobq_client *client);
 JOBQ_API int jobq_client_process(struct jobq_client *client);

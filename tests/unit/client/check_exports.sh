@@ -9,14 +9,16 @@ shared=$(nm -D --defined-only "$2" | awk '$2 == "T" { sub(/@.*/, "", $3); print 
 static=$(nm -g --defined-only "$3" | awk '$2 == "T" { print $3 }' | sort -u)
 versions=$(nm -D --defined-only "$2" | awk '$2 == "T" && $3 !~ /@@JOBQ_0\.1$/ { print $3 }')
 
-for kind in shared static; do
-    eval "exported=\$$kind"
-    if [ "$exported" != "$declared" ]; then
-        echo "the $kind library does not export what jobq.h declares:" >&2
-        printf 'declared: %s\nexported: %s\n' "$(echo $declared)" "$(echo $exported)" >&2
+# compare KIND EXPORTED
+compare() {
+    if [ "$2" != "$declared" ]; then
+        echo "the $1 library does not export what jobq.h declares:" >&2
+        printf 'declared:\n%s\nexported:\n%s\n' "$declared" "$2" >&2
         exit 1
     fi
-done
+}
+compare shared "$shared"
+compare static "$static"
 if [ -n "$versions" ]; then
     echo "without the version JOBQ_0.1: $versions" >&2
     exit 1
