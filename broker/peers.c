@@ -299,14 +299,13 @@ static void keep(struct jq_peers *peers, struct peer *peer, uint8_t *data, size_
     }
 }
 
-void jq_peers_send(struct jq_peers *peers, uint64_t number, uint8_t *data, size_t size, jq_ms now)
+bool jq_peers_send(struct jq_peers *peers, uint64_t number, uint8_t *data, size_t size, jq_ms now)
 {
     struct peer *peer = jq_map_find(&peers->by_number, number);
 
     if (!peer || !peer->route) {
         peers->metrics->frames_late++;
-        jq_free(data);
-        return;
+        return false;
     }
     switch (peer->first ? JQ_SENT_FULL : hand_over(peers, peer, data, size)) {
     case JQ_SENT:
@@ -315,10 +314,10 @@ void jq_peers_send(struct jq_peers *peers, uint64_t number, uint8_t *data, size_
         keep(peers, peer, data, size, now);
         break;
     case JQ_SENT_NOBODY:
-        jq_free(data);
         lose(peers, peer, &peers->metrics->peers_unreachable);
-        break;
+        return false;
     }
+    return true;
 }
 
 void jq_peers_drop(struct jq_peers *peers, uint64_t number)

@@ -48,9 +48,11 @@ void jq_peers_greet(struct jq_peers *peers, uint64_t peer);
 /* May another refusal be answered to this peer? At most ten a second. */
 bool jq_peers_may_refuse(struct jq_peers *peers, uint64_t peer, jq_ms now);
 
-/* Takes `data` (jq_alloc) in every case. A peer that cannot be written to becomes gone; one that is
- * not known loses the frame. */
-void jq_peers_send(struct jq_peers *peers, uint64_t peer, uint8_t *data, size_t size, jq_ms now);
+/* True: has taken `data` (jq_alloc), which is sent, or waits, or is lost with its peer. False:
+ * nobody can have got it, now or later, and it is still the caller's; a peer that cannot be written
+ * to has become gone. */
+JQ_MUST_USE bool jq_peers_send(struct jq_peers *peers, uint64_t peer, uint8_t *data, size_t size,
+                               jq_ms now);
 /* The peer becomes gone: we could not do what it said. */
 void jq_peers_drop(struct jq_peers *peers, uint64_t peer);
 /* The core has forgotten this peer: what still waits for it is dropped. */

@@ -7,6 +7,7 @@
 
 #include "proto/base/alloc.h"
 #include "proto/base/log.h"
+#include "proto/msg.h"
 
 enum {
     GONE_PER_TURN = 1024,
@@ -179,13 +180,42 @@ static bool reserve_read(struct jq_turn *turn)
     return true;
 }
 
+/* As if the worker had said: these back, and no more until you hear of me. Without memory its lease
+ * does the same, late. */
+static void give_back(struct jq_turn *turn, uint64_t peer, struct jq_records grants)
+{
+    const struct jq_msg no_more = { .tag = JQ_MSG_CREDIT, .u.credit = { .draining = 1 } };
+    struct jq_msg release = { .tag = JQ_MSG_RELEASE };
+    struct jq_grant grant;
+    struct jq_buf held = { 0 };
+
+    for (struct jq_reader r = jq_records_reader(grants); jq_grant_next(&r, &grant);)
+        jq_held_write(&held, &(struct jq_held){ .id = grant.id, .fence = grant.fence });
+    release.u.release.jobs = jq_records_of(grants.count, &held);
+    if (!jq_buf_ok(&held) || jq_core_apply(turn->core, turn->now, peer, &no_more) != JQ_OK ||
+        jq_core_apply(turn->core, turn->now, peer, &release) != JQ_OK)
+        jq_log(JQ_WARN, "grants.kept", "jobs=%" PRIu32, grants.count);
+    jq_buf_fini(&held);
+}
+
+/* Jobs that nobody can have got must not wait for a lease, to be charged with a crash then. */
+static void not_sent(struct jq_turn *turn, uint64_t peer, struct jq_view frame)
+{
+    struct jq_msg msg;
+
+    if (jq_msg_decode(frame, &msg) == JQ_OK && msg.tag == JQ_MSG_GRANTS)
+        give_back(turn, peer, msg.u.grants.jobs);
+}
+
 static void carry_out(struct jq_turn *turn, struct jq_effect *effect)
 {
     switch (effect->kind) {
     case JQ_EFFECT_SEND:
-        jq_peers_send(turn->peers, effect->peer, effect->u.frame.data, effect->u.frame.size,
-                      turn->now.mono);
-        effect->u.frame.data = NULL;
+        if (jq_peers_send(turn->peers, effect->peer, effect->u.frame.data, effect->u.frame.size,
+                          turn->now.mono))
+            effect->u.frame.data = NULL;
+        else
+            not_sent(turn, effect->peer, jq_view(effect->u.frame.data, effect->u.frame.size));
         break;
     case JQ_EFFECT_READ:
         turn->reads[turn->read_count++] = effect->u.read;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "broker/turn.h"
+#include "proto/base/alloc.h"
 #include "proto/base/buf.h"
 #include "proto/base/log.h"
 #include "proto/msg.h"
@@ -31,7 +32,8 @@ static void refuse(struct jq_turn *turn, uint64_t peer, uint64_t correlation, en
     if (jq_msg_encode(&answer, &frame) == JQ_OK) {
         size_t size;
         uint8_t *data = jq_buf_take(&frame, &size);
-        jq_peers_send(turn->peers, peer, data, size, turn->now.mono);
+        if (!jq_peers_send(turn->peers, peer, data, size, turn->now.mono))
+            jq_free(data);
     }
     jq_buf_fini(&frame);
 }

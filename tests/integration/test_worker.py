@@ -150,6 +150,14 @@ class Worker(harness.Case):
         self.assertEqual("failed", self.d.state(id))
         self.assertIn("poison", self.d.info(id)[0]["reason"])
 
+    def test_a_job_granted_to_a_worker_that_is_gone_goes_to_another_and_is_not_charged(self):
+        self.d.start_broker()  # with a lease that is longer than the test
+        self.d.start_worker(1, name="gone").kill()
+        self.d.start_worker(1, name="there")
+        for id in [self.d.submit("true") for _ in range(3)]:
+            self.assert_code(0, self.d.call("wait", "--timeout", "10s", str(id)))
+            self.assertEqual((0, "there"), (self.d.info(id)[0]["crashes"], self.d.info(id)[0]["worker"]))
+
     def test_sigterm_drains_and_takes_no_more(self):
         self.d.start_broker()
         gate = self.d.gate()

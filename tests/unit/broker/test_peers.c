@@ -73,7 +73,8 @@ static void send_byte(struct wire *wire, uint64_t peer, uint8_t byte, size_t siz
 
     assert_non_null(data);
     memset(data, byte, size);
-    jq_peers_send(wire->peers, peer, data, size, now);
+    if (!jq_peers_send(wire->peers, peer, data, size, now))
+        jq_free(data);
     jq_peers_check(wire->peers);
 }
 

@@ -29,6 +29,9 @@ static struct play {
     int applied, committed, reads, given, durables, loads, gone;
     struct jq_buf sent; /* the last frame sent */
     int sent_count;
+    bool is_nobody_there; /* frames cannot be sent */
+    bool is_draining;     /* the core was told that no more is to be granted */
+    uint64_t released;    /* the last job that was given back */
 } play;
 
 static struct jq_metrics metrics;
@@ -38,8 +41,17 @@ static struct jq_metrics metrics;
 enum jq_err jq_core_apply(struct jq_core *core, struct jq_now now, uint64_t peer,
                           const struct jq_msg *msg)
 {
-    (void)core, (void)now, (void)peer, (void)msg;
+    struct jq_held held;
+
+    (void)core, (void)now, (void)peer;
     play.applied++;
+    if (msg->tag == JQ_MSG_CREDIT)
+        play.is_draining = msg->u.credit.draining != 0;
+    if (msg->tag == JQ_MSG_RELEASE) {
+        struct jq_reader r = jq_records_reader(msg->u.release.jobs);
+        while (jq_held_next(&r, &held))
+            play.released = held.id;
+    }
     return play.apply;
 }
 
@@ -208,6 +220,8 @@ static enum jq_sent take_sent(void *arg, uint64_t route, uint8_t *data, size_t s
                               struct jq_in_flight *in_flight)
 {
     (void)arg, (void)route, (void)in_flight;
+    if (play.is_nobody_there)
+        return JQ_SENT_NOBODY;
     jq_buf_clear(&play.sent);
     jq_buf_append(&play.sent, data, size);
     jq_free(data);
@@ -431,6 +445,36 @@ static void a_frame_that_the_core_has_no_memory_for_costs_the_connection(void **
     jq_buf_fini(&frame);
 }
 
+static void grants_that_reach_nobody_are_given_back_before_the_peer_is_gone(void **state)
+{
+    struct jq_turn *turn = *state;
+    struct jq_buf grants = { 0 }, frame = { 0 };
+    uint64_t peer;
+
+    jq_grant_write(&grants, &(struct jq_grant){ .id = 77, .fence = 5, .attempt = 1 });
+    const struct jq_msg msg = { .tag = JQ_MSG_GRANTS,
+                                .u.grants = { .jobs = jq_records_of(1, &grants) } };
+    assert_int_equal(jq_msg_encode(&msg, &frame), JQ_OK);
+    assert_int_equal(jq_peers_hear(turn->peers, 5, 1000, &peer), JQ_OK);
+    /* The second finds the peer gone already. */
+    for (int i = 0; i < 2; i++) {
+        struct jq_effect effect = { .kind = JQ_EFFECT_SEND, .peer = peer };
+        effect.u.frame.data = jq_alloc(frame.size);
+        effect.u.frame.size = frame.size;
+        assert_non_null(effect.u.frame.data);
+        memcpy(effect.u.frame.data, frame.data, frame.size);
+        play.effects[play.effect_count++] = effect;
+    }
+    play.is_nobody_there = true;
+    jq_turn_effects(turn);
+    assert_int_equal(play.released, 77);
+    assert_true(play.is_draining);
+    assert_int_equal(play.applied, 4);
+    assert_int_equal(play.gone, 1);
+    jq_buf_fini(&grants);
+    jq_buf_fini(&frame);
+}
+
 static void nothing_is_read_while_the_open_batch_is_full(void **state)
 {
     struct jq_turn *turn = *state;
@@ -459,6 +503,7 @@ int main(void)
         CASE(a_failed_read_is_told_to_the_core_and_no_more),
         CASE(a_malformed_frame_is_answered_and_goes_no_further),
         CASE(a_frame_that_the_core_has_no_memory_for_costs_the_connection),
+        CASE(grants_that_reach_nobody_are_given_back_before_the_peer_is_gone),
         CASE(nothing_is_read_while_the_open_batch_is_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
