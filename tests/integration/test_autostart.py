@@ -60,8 +60,6 @@ class Autostart(harness.Case):
         self.the_broker()
 
     def test_its_worker_is_started_again_when_it_dies(self):
-        # The new one is there at once, but a job may be given to the old one until its lease is lost.
-        self.d.environment.update(JOBQ_LEASE="1s", JOBQ_HEARTBEAT="100ms")
         self.d.call("run", "--", "true", check=0)
         worker = wait_until(lambda: running("jobq-worker"), "the worker runs")
         for pid in worker:
