@@ -70,11 +70,14 @@ struct ls_values {
     const char *queue;
     int64_t limit;
     bool all;
+    bool failed;
 };
 
 static const struct jq_flag ls_flags[] = {
     { "state", 0, JQ_FLAG_LIST, offsetof(struct ls_values, states), 0, 0, "STATE[,..]",
       "only jobs in these states; active: those not ended, ended: the others" },
+    { "failed", 0, JQ_FLAG_BOOL, offsetof(struct ls_values, failed), 0, 0, NULL,
+      "only jobs that failed; the same as --state failed" },
     { "queue", 'Q', JQ_FLAG_STRING, offsetof(struct ls_values, queue), 0, 0, "NAME",
       "only jobs of this queue" },
     { "limit", 'n', JQ_FLAG_INT, offsetof(struct ls_values, limit), 1, INT64_MAX, "N",
@@ -167,6 +170,8 @@ static int run_ls(struct jq_cli *cli, const void *values, const struct jq_words 
     (void)words;
     if (v->queue && strlen(v->queue) > JQ_NAME_MAX)
         return jq_cli_usage(cli, &jq_cmd_ls, "--queue: more than %d bytes", JQ_NAME_MAX);
+    if (v->failed)
+        states |= UINT64_C(1) << JQ_FAILED;
     int status = read_states(cli, &v->states, &states);
     if (status != 0)
         return status;

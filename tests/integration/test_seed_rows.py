@@ -183,7 +183,7 @@ class SeedRows(harness.Case):
         self.assertEqual("failed", self.d.state(bad))
         self.assertEqual(b"it broke here\n", self.d.call("logs", str(bad)).err)
         self.assertEqual(1, self.d.counters()["failed"])
-        self.assertEqual([str(bad)], self.d.call("ls", "--state", "failed", "-o", "id", check=0).text.split())
+        self.assertEqual([str(bad)], self.d.call("ls", "--failed", "-o", "id", check=0).text.split())
         self.assert_code(5, self.d.wait(bad))
         self.assert_code(harness.SOME, self.d.wait(good, bad))
         live = self.d.call("run", "--", "sh", "-c", "echo it broke here >&2; exit 5")
