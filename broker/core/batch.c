@@ -286,7 +286,7 @@ struct jq_batch *jq_core_take_batch(struct jq_core *core, struct jq_now now)
     (void)now;
     if (!has_something(core) && core->urgent_batch < jq_batch_number(core))
         return NULL;
-    if (jq_batch_reserve(core, 1) != JQ_OK)
+    if (!core->batch && jq_batch_reserve(core, 1) != JQ_OK)
         return NULL;
     struct jq_batch *batch = core->batch;
     for (uint32_t i = 0; i < batch->count; i++) {

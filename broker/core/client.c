@@ -19,6 +19,7 @@ enum jq_err jq_client_get(struct jq_core *core, uint64_t session, struct jq_clie
             return JQ_ENOMEM;
         client->session = session;
         jq_dlist_init(&client->requests);
+        jq_dlist_init(&client->parked);
         jq_dlist_init(&client->tied);
         JQ_CHECK(jq_map_put(&core->clients, session, client) == JQ_OK);
     }
@@ -41,6 +42,8 @@ void jq_client_free(struct jq_client *client)
 
     while ((link = jq_dlist_first(&client->requests)))
         request_free(JQ_ELEMENT(link, struct jq_request, in_client));
+    while ((link = jq_dlist_first(&client->parked)))
+        jq_dlist_remove(link); /* their lookups find no client then */
     while ((link = jq_dlist_first(&client->tied)))
         jq_dlist_remove(link);
     jq_free(client);

@@ -20,6 +20,12 @@ void jq_core_conf_default(struct jq_core_conf *conf)
         .batch_ops_max = 65536,
         .peers_max = 10000,
         .event_backlog_max = 8192,
+        .waits_max = 1 << 18,
+        .lookups_max = 1024,
+        .log_readers_max = 256,
+        .watchers_max = 64,
+        .out_bytes_max = UINT64_C(256) << 20,
+        .queues_max = JQ_JOBS_PER_FRAME,
         .software = "jobqd " JOBQ_VERSION,
     };
 }
@@ -167,9 +173,21 @@ enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now)
 
 /* ---- inputs ---- */
 
+/* Those that may have to ask the store. */
+static bool may_look_up(enum jq_tag tag)
+{
+    return tag == JQ_MSG_SUBMIT || tag == JQ_MSG_WAIT || tag == JQ_MSG_CANCEL ||
+           tag == JQ_MSG_LIST || tag == JQ_MSG_INFO || tag == JQ_MSG_WHY || tag == JQ_MSG_LOG_READ;
+}
+
 static enum jq_err apply_client(struct jq_core *core, struct jq_peer *peer,
                                 const struct jq_msg *msg)
 {
+    if (peer->lookups >= core->conf.lookups_max && may_look_up(msg->tag)) {
+        jq_tell_error(core, peer, msg->correlation, JQ_EBUSY,
+                      "too many requests of one connection await the store");
+        return JQ_OK;
+    }
     switch ((int)msg->tag) {
     case JQ_MSG_SUBMIT:
         return jq_submit_apply(core, peer, msg);

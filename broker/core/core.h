@@ -36,7 +36,14 @@ struct jq_core_conf {
     uint32_t peers_max;         /* default 10000: EBUSY past it */
     uint32_t pid;               /* told in WELCOME */
     uint32_t event_backlog_max; /* events held for one watcher; default 8192 */
-    const char *software;       /* "jobqd 0.1.0"; borrowed for the core's life */
+    /* Of one connection: ERROR(BUSY) past them. */
+    uint32_t waits_max;       /* jobs it waits for; default 262144 */
+    uint32_t lookups_max;     /* requests of it that await the store; default 1024 */
+    uint32_t log_readers_max; /* LOG_READs of it that await a job; default 256 */
+    uint32_t watchers_max;    /* WATCHes of it; default 64 */
+    uint64_t out_bytes_max; /* told it and not taken yet: it is dropped past it; default 256 MiB */
+    uint32_t queues_max;    /* of all; ENOSPC past it; default 8192, as STATISTICS lists */
+    const char *software;   /* "jobqd 0.1.0"; borrowed for the core's life */
 };
 void jq_core_conf_default(struct jq_core_conf *conf);
 
@@ -75,7 +82,8 @@ jq_ms jq_core_next_at(const struct jq_core *core); /* monotonic; when tick has w
 JQ_MUST_USE enum jq_err jq_core_durable(struct jq_core *core, struct jq_now now, uint64_t number,
                                         bool space_low);
 /* The answer to a JQ_EFFECT_READ: records found, in the order asked for (JOBS) or newest first
- * (LIST). Ids that are not in the store are absent. Borrows. */
+ * (LIST). Ids that are not in the store are absent. `more`: a LIST has more behind its limit; JOBS
+ * became too large, and ids after that of the last record have not been looked at. Borrows. */
 JQ_MUST_USE enum jq_err jq_core_loaded(struct jq_core *core, struct jq_now now, uint64_t token,
                                        enum jq_err err, const struct jq_loaded_job *jobs,
                                        size_t count, bool more);

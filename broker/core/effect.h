@@ -18,7 +18,7 @@ enum jq_effect_kind {
 };
 
 enum jq_read_kind {
-    JQ_READ_JOBS, /* ids[0..count) */
+    JQ_READ_JOBS, /* ids[0..count), or as many of the first as one answer may hold */
     JQ_READ_KEY,  /* the job with this key */
     JQ_READ_LIST, /* newest first, before `before_id`, of `states` (bit mask, 0: all) and `queue`
                      (0: all) */

@@ -61,8 +61,9 @@ void jq_grant_all(struct jq_core *core)
         struct jq_queue *queue = JQ_ELEMENT(queue_link, struct jq_queue, in_ready);
         struct jq_worker *worker = JQ_ELEMENT(worker_link, struct jq_worker, in_idle);
         struct jq_job *job = jq_queue_first(queue);
-        if (worker->peer->broken || jq_batch_reserve(core, 2) != JQ_OK)
-            return; /* tried again with the next input */
+        /* Tried again with the next input, or when the batch has been taken. */
+        if (jq_core_full(core) || jq_batch_reserve(core, 2) != JQ_OK)
+            return;
         if (job->damaged) {
             if (jq_job_end(core, job, JQ_FAILED, "its stored bytes are damaged: it was not run") !=
                 JQ_OK)

@@ -178,6 +178,7 @@ static void leave(struct jq_core *core, struct jq_job *job)
         jq_dlist_remove(&job->in_place);
         worker->busy--;
         job->worker = NULL;
+        jq_worker_idle(core, worker); /* it may have had as many as it can hold */
     }
 }
 

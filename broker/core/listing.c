@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * listing.c - LIST and INFO. What is in memory is told as it is when asked; the rest comes from the
- * store, and where both know a job, the store is the newer. */
+ * listing.c - LIST and INFO. What is in memory is told as it is when asked, an end when it is
+ * durable; the rest comes from the store, and where both know a job, the store is the newer. */
 #include <string.h>
 
 #include "broker/core/state.h"
@@ -11,8 +11,13 @@
 
 /* ---- INFO ---- */
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static void tell_infos(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                       uint32_t count, const struct jq_buf *infos)
+                       uint64_t batch, uint32_t count, const struct jq_buf *infos)
 {
     const struct jq_msg msg = {
         .tag = JQ_MSG_INFOS,
@@ -21,12 +26,12 @@ static void tell_infos(struct jq_core *core, struct jq_peer *peer, uint64_t corr
     };
 
     if (jq_buf_ok(infos))
-        jq_tell(core, peer, JQ_AT_ONCE, &msg);
+        jq_tell(core, peer, batch, &msg);
     else
         jq_tell_error(core, peer, correlation, JQ_EBUSY, NULL);
 }
 
-/* lookup: `kept` has number[0] infos already. */
+/* lookup: `kept` has number[0] infos already, true with batch number[1]. */
 static void infos_loaded(struct jq_core *core, struct jq_lookup *lookup)
 {
     struct jq_peer *peer = jq_peer_find(core, lookup->peer);
@@ -43,23 +48,26 @@ static void infos_loaded(struct jq_core *core, struct jq_lookup *lookup)
             info.error = lookup->err != JQ_OK ? lookup->err : jq_absent(core, info.id);
         jq_job_info_write(&lookup->kept, &info);
     }
-    tell_infos(core, peer, lookup->correlation, (uint32_t)lookup->number[0] + lookup->count,
-               &lookup->kept);
+    tell_infos(core, peer, lookup->correlation, lookup->number[1],
+               (uint32_t)lookup->number[0] + lookup->count, &lookup->kept);
 }
 
-/* Infos of jobs in memory to `kept`, the other ids to `absent`. */
+/* Infos of jobs in memory to `kept`, the other ids to `absent`. All are true with *ret_batch. */
 static uint32_t infos_in_memory(const struct jq_core *core, struct jq_records jobs,
-                                struct jq_buf *kept, uint64_t *absent, uint32_t *ret_absent)
+                                struct jq_buf *kept, uint64_t *absent, uint32_t *ret_absent,
+                                uint64_t *ret_batch)
 {
     struct jq_job_ref ref;
     uint32_t count = 0;
 
     *ret_absent = 0;
+    *ret_batch = JQ_AT_ONCE;
     for (struct jq_reader r = jq_records_reader(jobs); jq_job_ref_next(&r, &ref);) {
         const struct jq_job *job = jq_job_find(core, ref.id);
         struct jq_job_info info = { .id = ref.id, .error = JQ_ENOENT };
         if (job) {
             jq_info_of_job(job, &info);
+            *ret_batch = later(*ret_batch, job->end_batch);
         } else if (jq_absent(core, ref.id) == JQ_EGONE) {
             absent[(*ret_absent)++] = ref.id;
             continue;
@@ -79,11 +87,13 @@ enum jq_err jq_info_apply(struct jq_core *core, struct jq_peer *peer, const stru
     enum jq_err err = lookup && absent ? JQ_OK : JQ_ENOMEM;
 
     if (err == JQ_OK) {
-        lookup->number[0] = infos_in_memory(core, jobs, &lookup->kept, absent, &absent_count);
+        lookup->number[0] =
+            infos_in_memory(core, jobs, &lookup->kept, absent, &absent_count, &lookup->number[1]);
         if (absent_count) {
             err = jq_lookup_ids(core, lookup, absent, absent_count, JQ_READ_RESULT, 0);
         } else {
-            tell_infos(core, peer, msg->correlation, (uint32_t)lookup->number[0], &lookup->kept);
+            tell_infos(core, peer, msg->correlation, lookup->number[1], (uint32_t)lookup->number[0],
+                       &lookup->kept);
         }
     }
     if (lookup && lookup->reads == 0)
@@ -95,7 +105,7 @@ enum jq_err jq_info_apply(struct jq_core *core, struct jq_peer *peer, const stru
 /* ---- LIST ---- */
 
 static void tell_list(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                      uint32_t count, const struct jq_buf *infos, bool more)
+                      uint64_t batch, uint32_t count, const struct jq_buf *infos, bool more)
 {
     const struct jq_msg msg = {
         .tag = JQ_MSG_LISTED,
@@ -104,13 +114,14 @@ static void tell_list(struct jq_core *core, struct jq_peer *peer, uint64_t corre
     };
 
     if (jq_buf_ok(infos))
-        jq_tell(core, peer, JQ_AT_ONCE, &msg);
+        jq_tell(core, peer, batch, &msg);
     else
         jq_tell_error(core, peer, correlation, JQ_EBUSY, NULL);
 }
 
 /* lookup: `kept` has number[0] infos of jobs in memory, newest first; number[1] is the limit and
- * number[2] says that memory has more. Merges with the store's, also newest first. */
+ * number[2] says that memory has more; they are true with batch number[3]. Merges with the store's,
+ * also newest first. */
 static void list_loaded(struct jq_core *core, struct jq_lookup *lookup)
 {
     struct jq_peer *peer = jq_peer_find(core, lookup->peer);
@@ -138,7 +149,7 @@ static void list_loaded(struct jq_core *core, struct jq_lookup *lookup)
             have_mine = jq_job_info_next(&r, &mine);
         i += stored;
     }
-    tell_list(core, peer, lookup->correlation, count, &merged,
+    tell_list(core, peer, lookup->correlation, lookup->number[3], count, &merged,
               lookup->more || lookup->number[2] || have_mine || i < lookup->found);
     jq_buf_fini(&merged);
 }
@@ -149,6 +160,7 @@ struct listing {
     uint64_t before;
     uint32_t limit;
     uint32_t count;
+    uint64_t batch; /* what is listed is true with */
     bool more;
 };
 
@@ -178,6 +190,7 @@ static void list_in_memory(const struct jq_core *core, struct listing *l, struct
         }
         jq_info_of_job(job, &info);
         jq_job_info_write(infos, &info);
+        l->batch = later(l->batch, job->end_batch);
         l->count++;
     }
 }
@@ -202,6 +215,7 @@ static enum jq_err list_stored(struct jq_core *core, struct jq_peer *peer, uint6
     lookup->number[0] = l->count;
     lookup->number[1] = l->limit;
     lookup->number[2] = l->more;
+    lookup->number[3] = l->batch;
     const enum jq_err err = jq_lookup_list(core, lookup, &read);
     if (err != JQ_OK)
         jq_lookup_free(core, lookup);
@@ -230,7 +244,7 @@ enum jq_err jq_list_apply(struct jq_core *core, struct jq_peer *peer, const stru
     if (l.states & TERMINAL_STATES)
         err = list_stored(core, peer, msg->correlation, &l, &infos);
     else
-        tell_list(core, peer, msg->correlation, l.count, &infos, l.more);
+        tell_list(core, peer, msg->correlation, l.batch, l.count, &infos, l.more);
     jq_buf_fini(&infos);
     return err;
 }

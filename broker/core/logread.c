@@ -42,7 +42,8 @@ static void slice(struct jq_view head, struct jq_view tail, uint64_t total, uint
     ret->offset = part_at + skip;
     ret->bytes = jq_view(part.data ? (const uint8_t *)part.data + skip : NULL, (size_t)size);
     ret->total = total;
-    ret->end = ret->offset + size >= total || (part_at + part.size >= total && skip == part.size);
+    /* Nothing is kept behind the tail, or, without one, behind the head. */
+    ret->end = (part_at > 0 || !tail.size) && skip + size == part.size;
 }
 
 /* lookup->number: stream, offset, limit. */
@@ -196,16 +197,20 @@ static enum jq_err park(struct jq_core *core, struct jq_peer *peer, struct jq_jo
     return JQ_OK;
 }
 
-/* A question asked again (same correlation) replaces the first. */
-static void forget_asked_before(struct jq_core *core, struct jq_peer *peer, uint64_t correlation)
+/* A question asked again (same correlation) replaces the first. False: there are too many. */
+static bool make_room(struct jq_core *core, struct jq_peer *peer, uint64_t correlation)
 {
+    uint32_t count = 0;
+
     for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&peer->readers, at));) {
         struct jq_log_reader *reader = JQ_ELEMENT(at, struct jq_log_reader, in_peer);
         if (reader->correlation == correlation) {
             jq_log_reader_free(core, reader);
-            return;
+            return true;
         }
+        count++;
     }
+    return count < core->conf.log_readers_max;
 }
 
 enum jq_err jq_log_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
@@ -230,7 +235,11 @@ enum jq_err jq_log_apply(struct jq_core *core, struct jq_peer *peer, const struc
         answer_empty(core, peer, msg->correlation, read);
         return JQ_OK;
     }
-    forget_asked_before(core, peer, msg->correlation);
+    if (!make_room(core, peer, msg->correlation)) {
+        jq_tell_error(core, peer, msg->correlation, JQ_EBUSY,
+                      "too many log readers of one connection");
+        return JQ_OK;
+    }
     return park(core, peer, job, msg->correlation, read);
 }
 

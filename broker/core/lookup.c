@@ -13,10 +13,12 @@ struct jq_lookup *jq_lookup_new(struct jq_core *core, uint64_t peer, uint64_t co
                                 jq_lookup_fn *done)
 {
     struct jq_lookup *lookup = jq_alloc_zero(1, sizeof *lookup);
+    struct jq_peer *asker = jq_peer_find(core, peer);
 
-    (void)core;
     if (!lookup)
         return NULL;
+    if (asker)
+        asker->lookups++;
     lookup->peer = peer;
     lookup->correlation = correlation;
     lookup->done = done;
@@ -25,28 +27,42 @@ struct jq_lookup *jq_lookup_new(struct jq_core *core, uint64_t peer, uint64_t co
 
 void jq_lookup_free(struct jq_core *core, struct jq_lookup *lookup)
 {
+    struct jq_peer *asker = jq_peer_find(core, lookup->peer);
+
+    if (asker)
+        asker->lookups--;
     for (uint32_t i = 0; i < lookup->tokens_count; i++)
         jq_map_remove(&core->lookups, lookup->tokens[i].token);
+    jq_dlist_remove(&lookup->in_client);
     jq_free(lookup->tokens);
     jq_buf_fini(&lookup->kept);
     jq_free(lookup->ids);
     jq_free(lookup);
 }
 
+static enum jq_err reserve_token(struct jq_lookup *lookup)
+{
+    const uint32_t count = lookup->tokens_count;
+
+    if (count & (count - 1)) /* grows at powers of two */
+        return JQ_OK;
+    struct jq_lookup_token *tokens =
+        jq_realloc(lookup->tokens, (count ? 2 * (size_t)count : 1) * sizeof *tokens);
+    if (!tokens)
+        return JQ_ENOMEM;
+    lookup->tokens = tokens;
+    return JQ_OK;
+}
+
 /* Takes read->ids and read->key when it returns OK. */
 static enum jq_err send(struct jq_core *core, struct jq_lookup *lookup, struct jq_read *read,
                         uint32_t index)
 {
-    struct jq_lookup_token *tokens =
-        jq_realloc(lookup->tokens, (lookup->tokens_count + 1) * sizeof *tokens);
-
-    if (!tokens)
-        return JQ_ENOMEM;
-    lookup->tokens = tokens;
+    JQ_TRY(reserve_token(lookup));
     JQ_TRY(jq_map_reserve(&core->lookups, 1));
     read->token = ++core->next_token;
     JQ_TRY(jq_ask_store(core, read));
-    tokens[lookup->tokens_count++] = (struct jq_lookup_token){ read->token, index };
+    lookup->tokens[lookup->tokens_count++] = (struct jq_lookup_token){ read->token, index };
     lookup->reads++;
     return jq_map_put(&core->lookups, read->token, lookup);
 }
@@ -106,13 +122,19 @@ const struct jq_loaded_job *jq_lookup_found(const struct jq_lookup *lookup, size
     return NULL;
 }
 
+/* Tokens rise. */
 static uint32_t index_of(const struct jq_lookup *lookup, uint64_t token)
 {
-    uint32_t i = 0;
+    uint32_t low = 0, high = lookup->tokens_count;
 
-    while (lookup->tokens[i].token != token)
-        i++;
-    return lookup->tokens[i].index;
+    while (high - low > 1) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (lookup->tokens[middle].token <= token)
+            low = middle;
+        else
+            high = middle;
+    }
+    return lookup->tokens[low].index;
 }
 
 enum jq_err jq_core_loaded(struct jq_core *core, struct jq_now now, uint64_t token, enum jq_err err,

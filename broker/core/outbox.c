@@ -46,30 +46,59 @@ static void enqueue(struct jq_core *core, struct jq_out *out, uint64_t batch)
     jq_dlist_put_before(at ? at->next : core->held.head.next, &out->link);
 }
 
-/* Memory ran out while telling this peer something: it must ask again on a new HELLO. */
-static void broken(struct jq_core *core, struct jq_peer *peer)
+void jq_break_peer(struct jq_core *core, struct jq_peer *peer)
 {
     peer->broken = true;
     if (!jq_dlink_used(&peer->in_broken))
         jq_dlist_append(&core->broken, &peer->in_broken);
+    if (peer->worker)
+        jq_worker_idle(core, peer->worker);
+}
+
+/* May more be told? One frame always fits, however large. */
+static bool may_tell(struct jq_core *core, struct jq_peer *peer)
+{
+    if (!peer->broken && peer->out_bytes >= core->conf.out_bytes_max)
+        jq_break_peer(core, peer);
+    return !peer->broken;
+}
+
+/* The frame has grown. */
+static void charge(struct jq_core *core, struct jq_peer *peer, struct jq_out *out)
+{
+    peer->out_bytes += out->bytes.size - out->charged;
+    out->charged = out->bytes.size;
+    if (peer->worker)
+        jq_worker_idle(core, peer->worker);
+}
+
+static void uncharge(struct jq_core *core, struct jq_out *out)
+{
+    struct jq_peer *peer = out->charged ? jq_peer_find(core, out->peer) : NULL;
+
+    if (peer)
+        peer->out_bytes -= out->charged;
+    if (peer && peer->worker)
+        jq_worker_idle(core, peer->worker);
+    out->charged = 0;
 }
 
 /* ---- telling ---- */
 
 void jq_tell(struct jq_core *core, struct jq_peer *peer, uint64_t batch, const struct jq_msg *msg)
 {
-    struct jq_out *out = peer ? out_new(JQ_EFFECT_SEND) : NULL;
-
-    if (!peer)
+    if (!peer || !may_tell(core, peer))
         return;
+    struct jq_out *out = out_new(JQ_EFFECT_SEND);
     if (!out || jq_msg_encode(msg, &out->bytes) != JQ_OK) {
         if (out)
             out_free(out);
-        broken(core, peer);
+        jq_break_peer(core, peer);
         return;
     }
     out->peer = peer->id;
     enqueue(core, out, batch);
+    charge(core, peer, out);
     if (batch > core->durable)
         jq_batch_urge(core, batch);
 }
@@ -120,6 +149,8 @@ static const struct {
 struct jq_buf *jq_tell_record(struct jq_core *core, struct jq_peer *peer, uint64_t batch,
                               enum jq_fill fill, uint64_t correlation)
 {
+    if (!may_tell(core, peer))
+        return NULL;
     if (batch <= core->durable)
         batch = JQ_AT_ONCE;
     struct jq_out *out = peer->filling[fill];
@@ -129,7 +160,7 @@ struct jq_buf *jq_tell_record(struct jq_core *core, struct jq_peer *peer, uint64
     if (!fits) {
         out = out_new(JQ_EFFECT_SEND);
         if (!out) {
-            broken(core, peer);
+            jq_break_peer(core, peer);
             return NULL;
         }
         out->peer = peer->id;
@@ -147,10 +178,12 @@ void jq_tell_record_end(struct jq_core *core, struct jq_peer *peer, enum jq_fill
 {
     struct jq_out *out = peer->filling[fill];
 
-    if (out && jq_buf_ok(&out->bytes))
+    if (out && jq_buf_ok(&out->bytes)) {
         out->count++;
-    else
-        broken(core, peer);
+        charge(core, peer, out);
+    } else {
+        jq_break_peer(core, peer);
+    }
 }
 
 void jq_tell_event(struct jq_core *core, struct jq_watcher *watcher, const struct jq_event *event)
@@ -162,6 +195,8 @@ void jq_tell_event(struct jq_core *core, struct jq_watcher *watcher, const struc
         watcher->dropped++;
         return;
     }
+    if (!may_tell(core, watcher->peer))
+        return;
     if (!out || out->batch != batch || out->count >= JQ_JOBS_PER_FRAME) {
         out = out_new(JQ_EFFECT_SEND);
         if (!out) {
@@ -179,10 +214,11 @@ void jq_tell_event(struct jq_core *core, struct jq_watcher *watcher, const struc
     }
     jq_event_write(&out->bytes, event);
     if (!jq_buf_ok(&out->bytes)) {
-        broken(core, watcher->peer);
+        jq_break_peer(core, watcher->peer);
         return;
     }
     out->count++;
+    charge(core, watcher->peer, out);
     watcher->held++;
     jq_batch_urge(core, batch);
 }
@@ -323,7 +359,7 @@ static bool take_frame(struct jq_core *core, struct jq_out *out, struct jq_effec
         if (!peer)
             return false;
         if (out->count == 0 || encode_records(out, &frame) != JQ_OK) {
-            broken(core, peer);
+            jq_break_peer(core, peer);
             jq_buf_fini(&frame);
             return false;
         }
@@ -357,6 +393,7 @@ bool jq_core_take_effect(struct jq_core *core, struct jq_now now, struct jq_effe
     for (struct jq_dlink *link; (link = jq_dlist_first(&core->ready_out));) {
         struct jq_out *out = JQ_ELEMENT(link, struct jq_out, link);
         bool took = true;
+        uncharge(core, out);
         memset(ret_effect, 0, sizeof *ret_effect);
         ret_effect->kind = out->kind;
         ret_effect->peer = out->peer;

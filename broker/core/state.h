@@ -71,7 +71,7 @@ struct jq_job {
     uint32_t op_index;
     struct jq_dlist waits;           /* struct jq_wait_link.in_job */
     struct jq_dlist readers;         /* struct jq_log_reader.in_job */
-    uint64_t end_batch;              /* ended: durable with this batch */
+    uint64_t end_batch;              /* ended: durable with this batch; else 0 */
     struct jq_result_record *result; /* ended; owned */
     struct jq_blob *result_bytes;
 };
@@ -86,9 +86,12 @@ struct jq_peer {
     jq_ms heard_at;
     struct jq_heap_node in_silent; /* core->silent; CLIENT and BEAT */
     struct jq_map waits;           /* correlation -> struct jq_waiter */
+    uint32_t waiting;              /* links of all of them */
+    uint32_t lookups;              /* requests of it that await the store */
     struct jq_dlist readers;       /* struct jq_log_reader.in_peer */
     struct jq_dlist watchers;      /* struct jq_watcher.in_peer */
     struct jq_out *filling[3];     /* frames of records that more may join, by enum jq_fill */
+    uint64_t out_bytes;            /* of frames for it that have not been taken */
     bool broken;                   /* memory ran out while telling it something */
     struct jq_dlink in_broken;
 };
@@ -111,7 +114,7 @@ struct jq_worker {
     jq_ms lease_at; /* of the heap; renewed_at + lease_ms may be later */
     struct jq_heap_node in_leases;
     struct jq_dlist jobs;    /* struct jq_job.in_place */
-    struct jq_dlink in_idle; /* core->idle: has credit left */
+    struct jq_dlink in_idle; /* core->idle: has room left */
     struct jq_dlink in_all;  /* core->workers_in_order */
 };
 
@@ -135,6 +138,7 @@ struct jq_client {
     uint64_t answered;        /* highest `answered` it told */
     bool stored;              /* some request of it may be in the store */
     struct jq_dlist requests; /* by number */
+    struct jq_dlist parked;   /* struct jq_lookup.in_client: SUBMITs that await the store */
     struct jq_dlist tied;     /* struct jq_job.in_tied */
     jq_ms due_at;             /* not connected: tied jobs are cancelled, then it is forgotten */
     struct jq_heap_node in_due;
@@ -144,6 +148,7 @@ struct jq_client {
 struct jq_waiter {
     struct jq_peer *peer;
     uint64_t correlation;
+    uint64_t token;        /* tells it from an earlier one of the same correlation */
     struct jq_dlist links; /* struct jq_wait_link.in_waiter */
     uint32_t lookups;      /* reads of the store under way for it */
 };
@@ -191,6 +196,7 @@ struct jq_out {
     struct jq_watcher *watcher; /* EVENTS */
     uint64_t dropped;           /* EVENTS */
     struct jq_buf bytes;
+    size_t charged; /* of them, in the peer's out_bytes */
     union {
         struct jq_read read;
         struct jq_trace trace;
@@ -228,7 +234,7 @@ struct jq_core {
     struct jq_map workers;            /* session -> struct jq_worker */
     struct jq_dlist workers_in_order; /* as they joined */
     struct jq_heap leases;
-    struct jq_dlist idle;  /* workers with credit left, in turn */
+    struct jq_dlist idle;  /* workers with room left, in turn */
     uint64_t ghosts;       /* workers not yet back */
     jq_ms settled_at;      /* no grants before, while there are ghosts */
     struct jq_map clients; /* session -> struct jq_client */
@@ -342,6 +348,8 @@ struct jq_buf *jq_tell_record(struct jq_core *core, struct jq_peer *peer, uint64
                               enum jq_fill fill, uint64_t correlation);
 void jq_tell_record_end(struct jq_core *core, struct jq_peer *peer, enum jq_fill fill);
 void jq_tell_event(struct jq_core *core, struct jq_watcher *watcher, const struct jq_event *event);
+/* It cannot be told something: its connection is given up, and it asks again on a new HELLO. */
+void jq_break_peer(struct jq_core *core, struct jq_peer *peer);
 void jq_close_peer(struct jq_core *core, uint64_t peer);
 void jq_trace(struct jq_core *core, int level, const char *event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -379,7 +387,7 @@ JQ_MUST_USE enum jq_err jq_worker_ghost(struct jq_core *core, uint64_t session, 
                                         struct jq_worker **ret_worker);
 void jq_worker_renew(struct jq_core *core, struct jq_worker *worker);
 void jq_worker_free(struct jq_worker *worker);
-void jq_worker_idle(struct jq_core *core, struct jq_worker *worker); /* its credit has changed */
+void jq_worker_idle(struct jq_core *core, struct jq_worker *worker); /* its room has changed */
 uint64_t jq_worker_room(const struct jq_worker *worker);
 void jq_worker_kill(struct jq_core *core, struct jq_job *job, struct jq_view reason);
 
@@ -407,9 +415,11 @@ JQ_MUST_USE enum jq_err jq_done_apply(struct jq_core *, struct jq_peer *, const 
 JQ_MUST_USE enum jq_err jq_ids_of(struct jq_records jobs, uint64_t **ret_ids);
 JQ_MUST_USE enum jq_err jq_wait_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 void jq_unwait_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
-/* A waiter for these jobs, in memory or not; for WAIT and CALL. */
+/* A waiter for these jobs, in memory or not; for WAIT and CALL. Sorts `ids`. */
 JQ_MUST_USE enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer,
-                                      uint64_t correlation, const uint64_t *ids, uint32_t count);
+                                      uint64_t correlation, uint64_t *ids, uint32_t count);
+/* It may wait for so many more jobs. */
+bool jq_wait_allowed(const struct jq_core *core, const struct jq_peer *peer, uint32_t count);
 void jq_wait_ended(struct jq_core *core, struct jq_job *job); /* tell all who wait */
 void jq_waiter_free(struct jq_waiter *waiter);
 void jq_waiters_free(struct jq_peer *peer); /* all of a connection that ends */
@@ -449,10 +459,11 @@ struct jq_lookup {
     enum jq_err err;
     struct jq_lookup_token *tokens; /* of its reads */
     uint32_t tokens_count;
-    uint32_t reads;     /* answers still to come */
-    bool by_key;        /* answers are gathered in `ids`, 0: no such job */
-    struct jq_buf kept; /* what the request needs kept, encoded */
-    uint64_t *ids;      /* asked for; owned */
+    uint32_t reads;            /* answers still to come */
+    bool by_key;               /* answers are gathered in `ids`, 0: no such job */
+    struct jq_dlink in_client; /* a SUBMIT with keys: client->parked */
+    struct jq_buf kept;        /* what the request needs kept, encoded */
+    uint64_t *ids;             /* asked for; owned */
     uint32_t count;
     uint64_t number[4]; /* small things, by the asker */
     /* while `done` runs: the last answer */

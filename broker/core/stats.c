@@ -5,6 +5,9 @@
 
 #include "broker/core/state.h"
 
+/* Of workers' settings told in one answer; those after it go without. */
+enum { CONFIG_BYTES_MAX = 16 << 20 };
+
 static uint32_t write_queues(const struct jq_core *core, struct jq_buf *out)
 {
     uint32_t count = 0;
@@ -39,7 +42,7 @@ static uint32_t write_workers(const struct jq_core *core, struct jq_buf *out)
     for (struct jq_dlink *at = NULL;
          count < JQ_JOBS_PER_FRAME && (at = jq_dlist_next(&core->workers_in_order, at));) {
         const struct jq_worker *worker = JQ_ELEMENT(at, struct jq_worker, in_all);
-        const struct jq_worker_info info = {
+        struct jq_worker_info info = {
             .name = jq_blob_view(worker->name),
             .host = jq_view_str(worker->host),
             .pid = worker->pid,
@@ -49,8 +52,10 @@ static uint32_t write_workers(const struct jq_core *core, struct jq_buf *out)
             .draining = worker->draining,
             .silent_ms = (uint64_t)(core->now.mono - worker->renewed_at),
             .jobs = worker->ended,
-            .config = jq_blob_view(worker->config),
+            .config = jq_view(NULL, 0),
         };
+        if (worker->config && out->size + worker->config->size <= CONFIG_BYTES_MAX)
+            info.config = jq_blob_view(worker->config);
         jq_worker_info_write(out, &info);
         count++;
     }

@@ -35,6 +35,10 @@ static enum jq_err validate(const struct jq_core *core, const struct jq_submit *
     *ret_text = NULL;
     if (core->space_low)
         return JQ_ENOSPC;
+    if (core->queues.count >= core->conf.queues_max && !jq_queue_find(core, submit->queue)) {
+        *ret_text = "the broker has as many queues as it may have";
+        return JQ_ENOSPC;
+    }
     if (!jq_name_valid(submit->queue))
         *ret_text = "a queue's name is 1 to 128 of A-Z a-z 0-9 . _ -";
     else if (submit->flags & ~JQ_SUBMIT_FLAGS)
@@ -249,25 +253,26 @@ static void keys_loaded(struct jq_core *core, struct jq_lookup *lookup)
     struct jq_client *client = jq_map_find(&core->clients, lookup->number[0]);
     struct jq_msg msg;
 
-    if (!client || jq_client_request(client, lookup->number[1]) ||
-        lookup->number[1] <= client->answered)
+    if (!client || !jq_dlink_used(&lookup->in_client) ||
+        jq_client_request(client, lookup->number[1]) || lookup->number[1] <= client->answered)
         return; /* it said BYE, or that it has the answer, or the request was answered meanwhile */
     JQ_CHECK(jq_msg_decode(jq_buf_view(&lookup->kept), &msg) == JQ_OK);
     enum jq_err err = lookup->err;
     if (err == JQ_OK)
         err = accept_all(core, client, lookup->number[1], &msg.u.submit, true, lookup);
-    if (err != JQ_OK && client->peer)
+    if (err == JQ_OK || !client->peer)
+        return;
+    if (jq_client_request(client, lookup->number[1]))
+        jq_break_peer(core, client->peer); /* accepted: an error would not be true */
+    else
         jq_tell_error(core, client->peer, lookup->number[1], err == JQ_ENOMEM ? JQ_EBUSY : err,
                       NULL);
 }
 
-static bool parked_already(const struct jq_core *core, uint64_t session, uint64_t number)
+static bool parked_already(const struct jq_client *client, uint64_t number)
 {
-    const struct jq_lookup *lookup;
-
-    for (size_t at = 0; (lookup = jq_map_next(&core->lookups, &at));)
-        if (lookup->done == keys_loaded && lookup->number[0] == session &&
-            lookup->number[1] == number)
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_prev(&client->parked, at));)
+        if (JQ_ELEMENT(at, struct jq_lookup, in_client)->number[1] == number)
             return true;
     return false;
 }
@@ -275,7 +280,7 @@ static bool parked_already(const struct jq_core *core, uint64_t session, uint64_
 /* Asks the store for every key that no job in memory has. */
 static enum jq_err park(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
 {
-    if (parked_already(core, peer->session, msg->correlation))
+    if (parked_already(peer->client, msg->correlation))
         return JQ_OK;
     struct jq_lookup *lookup = jq_lookup_new(core, peer->id, msg->correlation, keys_loaded);
     struct jq_reader r = jq_records_reader(msg->u.submit.jobs);
@@ -295,6 +300,8 @@ static enum jq_err park(struct jq_core *core, struct jq_peer *peer, const struct
             err = jq_lookup_key(core, lookup, spec.key, i);
     if (err != JQ_OK)
         jq_lookup_free(core, lookup);
+    else
+        jq_dlist_append(&peer->client->parked, &lookup->in_client);
     return err;
 }
 
@@ -333,6 +340,11 @@ enum jq_err jq_submit_apply(struct jq_core *core, struct jq_peer *peer, const st
     const enum jq_err err = validate(core, &msg->u.submit, &keyed, &text);
     if (err != JQ_OK) {
         jq_tell_error(core, peer, number, err, text);
+        return JQ_OK;
+    }
+    if ((msg->u.submit.flags & JQ_SUBMIT_CALL) &&
+        !jq_wait_allowed(core, peer, msg->u.submit.jobs.count)) {
+        jq_tell_error(core, peer, number, JQ_EBUSY, "too many waits of one connection");
         return JQ_OK;
     }
     if (keyed && !keys_in_memory(core, &msg->u.submit))

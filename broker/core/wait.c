@@ -2,6 +2,8 @@
  *
  * wait.c - who waits for which job. A result costs O(1) for each waiter when its job ends; nothing
  * is polled. Results are promises: they leave when the end is durable. */
+#include <stdlib.h>
+
 #include "broker/core/state.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
@@ -13,6 +15,7 @@ struct jq_waiter *jq_waiter_find(const struct jq_peer *peer, uint64_t correlatio
 
 static void link_free(struct jq_wait_link *link)
 {
+    link->waiter->peer->waiting--;
     jq_dlist_remove(&link->in_job);
     jq_dlist_remove(&link->in_waiter);
     jq_free(link);
@@ -76,16 +79,32 @@ void jq_wait_ended(struct jq_core *core, struct jq_job *job)
     }
 }
 
-/* lookup: ids that were not in memory. */
+static enum jq_err look_up(struct jq_core *core, struct jq_waiter *waiter, const uint64_t *ids,
+                           uint32_t count);
+
+/* The store could not answer now. It is asked again when the client asks again. */
+static void give_up(struct jq_core *core, struct jq_waiter *waiter)
+{
+    jq_tell_error(core, waiter->peer, waiter->correlation, JQ_EBUSY, NULL);
+    jq_waiter_free(waiter);
+}
+
+/* lookup: ids that were not in memory, for the waiter with token number[0]. */
 static void loaded(struct jq_core *core, struct jq_lookup *lookup)
 {
     struct jq_peer *peer = jq_peer_find(core, lookup->peer);
     struct jq_waiter *waiter = peer ? jq_waiter_find(peer, lookup->correlation) : NULL;
     size_t cursor = 0;
+    uint32_t i = 0;
 
-    if (!waiter)
+    if (!waiter || waiter->token != lookup->number[0])
+        return; /* withdrawn, or asked again meanwhile */
+    waiter->lookups--;
+    if (lookup->err == JQ_ENOMEM || (lookup->more && lookup->found == 0)) {
+        give_up(core, waiter);
         return;
-    for (uint32_t i = 0; i < lookup->count; i++) {
+    }
+    for (; i < lookup->count && !(lookup->more && cursor == lookup->found); i++) {
         const struct jq_loaded_job *job = jq_lookup_found(lookup, &cursor, lookup->ids[i]);
         struct jq_result result = { .id = lookup->ids[i] };
         if (job)
@@ -94,8 +113,11 @@ static void loaded(struct jq_core *core, struct jq_lookup *lookup)
             result.error = lookup->err != JQ_OK ? lookup->err : jq_absent(core, lookup->ids[i]);
         jq_wait_tell(core, peer, lookup->correlation, JQ_AT_ONCE, &result);
     }
-    waiter->lookups--;
-    jq_waiter_settle(waiter);
+    /* The rest would have been too much at once. */
+    if (look_up(core, waiter, lookup->ids + i, lookup->count - i) != JQ_OK)
+        give_up(core, waiter);
+    else
+        jq_waiter_settle(waiter);
 }
 
 static enum jq_err look_up(struct jq_core *core, struct jq_waiter *waiter, const uint64_t *ids,
@@ -108,6 +130,7 @@ static enum jq_err look_up(struct jq_core *core, struct jq_waiter *waiter, const
     lookup = jq_lookup_new(core, waiter->peer->id, waiter->correlation, loaded);
     if (!lookup)
         return JQ_ENOMEM;
+    lookup->number[0] = waiter->token;
     const enum jq_err err =
         jq_lookup_ids(core, lookup, ids, count, JQ_READ_RESULT | JQ_READ_VALUE, 0);
     if (err != JQ_OK) {
@@ -132,6 +155,7 @@ static enum jq_err wait_for(struct jq_core *core, struct jq_waiter *waiter, stru
         return JQ_ENOMEM;
     link->waiter = waiter;
     link->job = job;
+    waiter->peer->waiting++;
     jq_dlist_append(&waiter->links, &link->in_waiter);
     jq_dlist_append(&job->waits, &link->in_job);
     return JQ_OK;
@@ -156,13 +180,45 @@ static enum jq_err wait_for_all(struct jq_core *core, struct jq_waiter *waiter, 
     return look_up(core, waiter, absent, absent_count);
 }
 
+static int by_number(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Each id once, ascending; nearly always they are so already. Returns how many are left. */
+static uint32_t sort_out(uint64_t *ids, uint32_t count)
+{
+    uint32_t sorted = 1, kept = 0;
+
+    while (sorted < count && ids[sorted - 1] < ids[sorted])
+        sorted++;
+    if (sorted >= count)
+        return count;
+    qsort(ids, count, sizeof *ids, by_number);
+    for (uint32_t i = 0; i < count; i++)
+        if (kept == 0 || ids[kept - 1] != ids[i])
+            ids[kept++] = ids[i];
+    return kept;
+}
+
+bool jq_wait_allowed(const struct jq_core *core, const struct jq_peer *peer, uint32_t count)
+{
+    return count <= core->conf.waits_max && peer->waiting <= core->conf.waits_max - count;
+}
+
 enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                          const uint64_t *ids, uint32_t count)
+                          uint64_t *ids, uint32_t count)
 {
     struct jq_waiter *waiter = jq_waiter_find(peer, correlation);
 
     if (waiter)
         jq_waiter_free(waiter); /* asked again: the newest counts */
+    count = sort_out(ids, count);
+    if (!jq_wait_allowed(core, peer, count)) {
+        jq_tell_error(core, peer, correlation, JQ_EBUSY, "too many waits of one connection");
+        return JQ_OK;
+    }
     JQ_TRY(jq_map_reserve(&peer->waits, 1));
     waiter = jq_alloc_zero(1, sizeof *waiter);
     uint64_t *absent = jq_alloc(((size_t)count + 1) * sizeof *absent);
@@ -173,6 +229,7 @@ enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t c
     }
     waiter->peer = peer;
     waiter->correlation = correlation;
+    waiter->token = ++core->next_token;
     jq_dlist_init(&waiter->links);
     JQ_CHECK(jq_map_put(&peer->waits, correlation, waiter) == JQ_OK);
     const enum jq_err err = wait_for_all(core, waiter, ids, count, absent);

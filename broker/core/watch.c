@@ -5,20 +5,29 @@
 #include "broker/core/state.h"
 #include "proto/base/alloc.h"
 
-static struct jq_watcher *find(const struct jq_peer *peer, uint64_t correlation)
+/* Counts those before it. */
+static struct jq_watcher *find(const struct jq_peer *peer, uint64_t correlation,
+                               uint32_t *ret_count)
 {
+    *ret_count = 0;
     for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&peer->watchers, at));) {
         struct jq_watcher *watcher = JQ_ELEMENT(at, struct jq_watcher, in_peer);
         if (watcher->correlation == correlation)
             return watcher;
+        ++*ret_count;
     }
     return NULL;
 }
 
 enum jq_err jq_watch_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
 {
-    struct jq_watcher *watcher = find(peer, msg->correlation);
+    uint32_t count;
+    struct jq_watcher *watcher = find(peer, msg->correlation, &count);
 
+    if (!watcher && count >= core->conf.watchers_max) {
+        jq_tell_error(core, peer, msg->correlation, JQ_EBUSY, "too many watches of one connection");
+        return JQ_OK;
+    }
     if (!watcher) {
         watcher = jq_alloc_zero(1, sizeof *watcher);
         if (!watcher)
@@ -42,7 +51,8 @@ void jq_watcher_free(struct jq_core *core, struct jq_watcher *watcher)
 
 void jq_unwatch_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
 {
-    struct jq_watcher *watcher = find(peer, msg->correlation);
+    uint32_t count;
+    struct jq_watcher *watcher = find(peer, msg->correlation, &count);
 
     if (watcher)
         jq_watcher_free(core, watcher);

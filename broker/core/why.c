@@ -7,7 +7,7 @@
 
 #include "broker/core/state.h"
 
-enum { AHEAD_MAX = 10000 }; /* jobs counted at most */
+enum { AHEAD_MAX = 10000 }; /* jobs looked at */
 
 struct because {
     struct jq_buf blockers;
@@ -34,25 +34,31 @@ static void add(struct because *b, const char *kind, uint64_t subject, const cha
     b->count++;
 }
 
-static uint64_t ahead_of(const struct jq_job *job)
+static bool is_before(const struct jq_job *a, const struct jq_job *b)
+{
+    return jq_order_before(a->queue->order, (struct jq_order_key){ a->priority, a->id },
+                           (struct jq_order_key){ b->priority, b->id });
+}
+
+/* Jobs that run before it, counted among the first AHEAD_MAX of each container. */
+static uint64_t ahead_of(const struct jq_job *job, bool *ret_more)
 {
     const struct jq_queue *queue = job->queue;
-    const struct jq_order_key key = { job->priority, job->id };
+    const bool newest_first = queue->order == JQ_LIFO;
+    struct jq_dlink *at = NULL;
     uint64_t ahead = 0;
+    size_t i = 0;
 
-    for (struct jq_dlink *at = NULL;
-         ahead < AHEAD_MAX && (at = jq_dlist_next(&queue->fresh, at));) {
-        const struct jq_job *other = JQ_ELEMENT(at, struct jq_job, in_place);
-        ahead +=
-            jq_order_before(queue->order, (struct jq_order_key){ other->priority, other->id }, key);
-        if (other == job && queue->order == JQ_FIFO)
+    /* In the order in which they run: the first that does not run before it ends the count. */
+    for (; ahead < AHEAD_MAX; ahead++) {
+        at = newest_first ? jq_dlist_prev(&queue->fresh, at) : jq_dlist_next(&queue->fresh, at);
+        if (!at || !is_before(JQ_ELEMENT(at, struct jq_job, in_place), job))
             break;
     }
-    for (size_t i = 0; ahead < AHEAD_MAX && i < queue->sorted.count; i++) {
-        const struct jq_job *other = JQ_ELEMENT(queue->sorted.nodes[i], struct jq_job, in_heap);
-        ahead +=
-            jq_order_before(queue->order, (struct jq_order_key){ other->priority, other->id }, key);
-    }
+    *ret_more = ahead == AHEAD_MAX;
+    for (; i < queue->sorted.count && i < AHEAD_MAX; i++)
+        ahead += is_before(JQ_ELEMENT(queue->sorted.nodes[i], struct jq_job, in_heap), job);
+    *ret_more |= i < queue->sorted.count;
     return ahead;
 }
 
@@ -80,11 +86,11 @@ static void why_ready(const struct jq_core *core, const struct jq_job *job, stru
     else if (jq_dlist_empty(&core->idle))
         add(b, "no_slot", slots - busy, "no free slot (%llu/%llu busy)", (unsigned long long)busy,
             (unsigned long long)slots);
-    const uint64_t ahead = ahead_of(job);
+    bool more;
+    const uint64_t ahead = ahead_of(job, &more);
     if (ahead)
-        add(b, "behind", ahead, "%s%llu jobs of queue %.*s run before it",
-            ahead >= AHEAD_MAX ? "at least " : "", (unsigned long long)ahead,
-            JQ_VIEW_ARG(jq_blob_view(job->queue->name)));
+        add(b, "behind", ahead, "%s%llu jobs of queue %.*s run before it", more ? "at least " : "",
+            (unsigned long long)ahead, JQ_VIEW_ARG(jq_blob_view(job->queue->name)));
     if (b->count == 0)
         add(b, "no_slot", 0, "it is about to be handed to a worker");
 }
@@ -98,7 +104,7 @@ static void why_running(const struct jq_job *job, struct because *b)
         job->worker->peer ? "" : ", which is not connected now");
 }
 
-static void tell(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
+static void tell(struct jq_core *core, struct jq_peer *peer, uint64_t correlation, uint64_t batch,
                  enum jq_job_state state, struct because *b)
 {
     const struct jq_msg msg = {
@@ -108,7 +114,7 @@ static void tell(struct jq_core *core, struct jq_peer *peer, uint64_t correlatio
     };
 
     if (jq_buf_ok(&b->blockers))
-        jq_tell(core, peer, JQ_AT_ONCE, &msg);
+        jq_tell(core, peer, batch, &msg);
     else
         jq_tell_error(core, peer, correlation, JQ_EBUSY, NULL);
     jq_buf_fini(&b->blockers);
@@ -128,7 +134,7 @@ static void loaded(struct jq_core *core, struct jq_lookup *lookup)
     }
     const enum jq_job_state state = lookup->jobs[0].job.state;
     add(&b, "ended", state, "it has ended: %s", jq_state_name(state));
-    tell(core, peer, lookup->correlation, state, &b);
+    tell(core, peer, lookup->correlation, JQ_AT_ONCE, state, &b);
 }
 
 enum jq_err jq_why_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
@@ -156,6 +162,6 @@ enum jq_err jq_why_apply(struct jq_core *core, struct jq_peer *peer, const struc
         why_running(job, &b);
     else
         add(&b, "ended", job->state, "it has ended: %s", jq_state_name(job->state));
-    tell(core, peer, msg->correlation, job->state, &b);
+    tell(core, peer, msg->correlation, job->end_batch, job->state, &b); /* 0: it has not ended */
     return JQ_OK;
 }

@@ -8,6 +8,10 @@
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 
+/* Frames for a worker that have not been taken may be this large: payloads are not copied for
+ * thousands of slots at once. */
+enum { GRANT_BYTES_AHEAD = 4 << 20 };
+
 /* ---- the object ---- */
 
 void jq_worker_free(struct jq_worker *worker)
@@ -61,8 +65,12 @@ enum jq_err jq_worker_ghost(struct jq_core *core, uint64_t session, struct jq_vi
 
 uint64_t jq_worker_room(const struct jq_worker *worker)
 {
-    const bool able = worker->peer && !worker->ghost && !worker->draining;
-    return able && worker->credit > worker->granted ? worker->credit - worker->granted : 0;
+    const bool able = worker->peer && !worker->ghost && !worker->draining &&
+                      !worker->peer->broken && worker->peer->out_bytes < GRANT_BYTES_AHEAD;
+    /* More than one HELLO can list it never holds, whatever it says it has room for. */
+    const uint64_t free = worker->busy < JQ_JOBS_PER_FRAME ? JQ_JOBS_PER_FRAME - worker->busy : 0;
+    const uint64_t left = worker->credit > worker->granted ? worker->credit - worker->granted : 0;
+    return !able ? 0 : left < free ? left : free;
 }
 
 void jq_worker_idle(struct jq_core *core, struct jq_worker *worker)
@@ -111,8 +119,13 @@ static enum jq_err give_up(struct jq_core *core, struct jq_job *job, bool charge
 
     JQ_TRY(jq_job_reserve(core, job->queue, 1));
     job->crashes += charged;
-    if (job->cancel_asked)
-        return jq_job_end(core, job, JQ_CANCELLED, "cancelled; its worker was lost");
+    if (job->cancel_asked) {
+        const enum jq_err err =
+            jq_job_end(core, job, JQ_CANCELLED, "cancelled; its worker was lost");
+        if (err != JQ_OK)
+            job->crashes -= charged;
+        return err;
+    }
     if (charged && job->crashes >= core->conf.crashes_max) {
         snprintf(reason, sizeof reason, "poison: %u workers were lost while they ran it",
                  job->crashes);
@@ -197,7 +210,8 @@ enum jq_err jq_worker_tick(struct jq_core *core)
 static bool adoptable(const struct jq_core *core, const struct jq_job *job, uint64_t fence)
 {
     return job->state == JQ_READY && job->restored && !job->damaged &&
-           (fence >> 32) + 1 == core->meta.incarnation && fence > job->fence;
+           (fence >> 32) + 1 == core->meta.incarnation && fence > job->fence &&
+           (uint32_t)fence > job->attempt;
 }
 
 static void adopt(struct jq_core *core, struct jq_worker *worker, struct jq_job *job,

@@ -232,6 +232,10 @@ static void answer_reads(struct driver *d)
         memmove(d->reads, d->reads + 1, --d->read_count * sizeof read);
         answer->count = 0;
         OK(d->backend->ops->read(d->backend, &read, gather, answer, &more));
+        if (read.kind == JQ_READ_JOBS && d->read_max && answer->count > d->read_max) {
+            answer->count = d->read_max;
+            more = true;
+        }
         OK(jq_core_loaded(d->core, d->now, read.token, JQ_OK, answer->jobs, answer->count, more));
         jq_free(read.ids);
         jq_free(read.key);

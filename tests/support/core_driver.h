@@ -37,6 +37,7 @@ struct driver {
     uint64_t closed;        /* peers the core closed */
     uint32_t ops_committed; /* live operations, all batches */
     bool space_low;
+    size_t read_max; /* records in one answer to a read by ids; 0: any number */
     int64_t fail_in; /* allocations of the core until one fails; -1: none does */
 };
 
