@@ -122,7 +122,11 @@ static void run_read(struct jq_store *store, struct request *request)
     struct jq_copy copy = { 0 };
     bool more = false;
 
-    const enum jq_err err = backend->ops->read(backend, &request->read, jq_copy_add, &copy, &more);
+    enum jq_err err = backend->ops->read(backend, &request->read, jq_copy_add, &copy, &more);
+    if (err == JQ_EMSGSIZE && request->read.kind == JQ_READ_JOBS && copy.count > 0) {
+        err = JQ_OK; /* the first of them; the rest can be asked for */
+        more = true;
+    }
     request->done.err = err;
     if (err != JQ_OK) {
         jq_detail_set(&request->done.detail, "reading from the store failed: %s", jq_err_text(err));

@@ -95,7 +95,7 @@ struct jq_store_done {
     uint64_t token;             /* READ */
     struct jq_loaded_job *jobs; /* READ; with their bytes owned by this completion */
     size_t count;
-    bool more;
+    bool more;    /* READ: as jq_core_loaded takes it */
     void *memory; /* private: what `jobs` lives in */
 };
 

@@ -8,8 +8,8 @@
 #include "broker/core/effect.h"
 #include "proto/base/err.h"
 
-/* What one read may bring into memory; EMSGSIZE past it. Many times the largest frame. */
-#define JQ_STORE_READ_BYTES_MAX (UINT64_C(256) << 20)
+/* What one read may bring into memory; EMSGSIZE past it. The largest job fits. */
+#define JQ_STORE_READ_BYTES_MAX (UINT64_C(64) << 20)
 
 struct jq_copy_chunk;
 

@@ -5,6 +5,7 @@
 #include "tests/contract/store_fixture.h"
 
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/alloc.h"
@@ -365,9 +366,52 @@ static void test_reading_too_much_at_once_is_refused(void **state)
     jq_copy_fini(&copy);
 }
 
+static void test_jobs_too_large_for_one_answer_come_as_the_first_of_them(void **state)
+{
+    (void)state;
+    enum { JOBS = 6, PAYLOAD = 15 << 20 };
+    uint8_t *payload = calloc(1, PAYLOAD);
+    uint64_t ids[JOBS];
+    struct world w;
+    struct jq_read read = {
+        .kind = JQ_READ_JOBS, .parts = JQ_READ_PAYLOAD, .token = 5, .ids = ids, .count = JOBS
+    };
+
+    assert_non_null(payload);
+    open_world(&w, &(struct fault_plan){ 0 });
+    for (uint64_t i = 0; i < JOBS; i++) {
+        ids[i] = i + 1;
+        w.ops[i].u.job.payload = jq_view(payload, PAYLOAD);
+        w.ops[i].kind = JQ_OP_JOB_PUT;
+        w.ops[i].u.job.id = i + 1;
+        w.ops[i].u.job.queue = 1;
+        w.ops[i].u.job.state = JQ_READY;
+    }
+    struct jq_batch batch = {
+        .number = 1, .meta.commit_sequence = 1, .ops = w.ops, .count = JOBS, .live = JOBS
+    };
+    assert_int_equal(jq_store_commit(w.store, &batch), JQ_OK);
+    next_done(&w);
+    for (uint32_t seen = 0; seen < JOBS;) {
+        read.ids = ids + seen;
+        read.count = JOBS - seen;
+        assert_int_equal(jq_store_read(w.store, &read), JQ_OK);
+        struct jq_store_done done = next_done(&w);
+        assert_int_equal(done.err, JQ_OK);
+        assert_in_range(done.count, 1, 4);
+        assert_int_equal(done.jobs[0].job.id, seen + 1);
+        seen += (uint32_t)done.count;
+        assert_int_equal(done.more, seen < JOBS);
+        jq_store_done_fini(&done);
+    }
+    jq_store_close(&w.store);
+    free(payload);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_jobs_too_large_for_one_answer_come_as_the_first_of_them),
         cmocka_unit_test(test_completions_come_in_the_order_of_the_requests),
         cmocka_unit_test(test_the_store_is_idle_only_when_no_commit_is_under_way),
         cmocka_unit_test(test_the_descriptor_is_readable_while_completions_wait),
