@@ -42,6 +42,13 @@ if command -v scdoc >/dev/null 2>&1; then
                 fail "--$flag is not in $program.8"
         done
     done
+    for command in $("$prefix/bin/jobq" help | sed -nE '/^commands:/,/^$/s/^  ([a-z]+) .*/\1/p'); do
+        for flag in $("$prefix/bin/jobq" help "$command" |
+            sed -nE 's/^  (-.,|   ) --([a-z0-9-]+).*/\2/p'); do
+            sed 's/\\-/-/g' "$prefix/share/man/man1/jobq.1" | grep -q -e "--$flag" ||
+                fail "--$flag of jobq $command is not in jobq.1"
+        done
+    done
 fi
 
 echo "== programs"
