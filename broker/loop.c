@@ -88,7 +88,8 @@ static jq_ms next_at(const struct loop *loop)
     const jq_ms now = loop->turn->now.mono;
     jq_ms at = jq_core_next_at(loop->turn->core);
 
-    if (at <= now && !jq_store_idle(loop->turn->store))
+    /* What is due and could not be done now: for the store, or for want of memory. */
+    if (at <= now && (loop->turn->starved || !jq_store_idle(loop->turn->store)))
         at = now + BUSY_MS;
     at = jq_ms_min(at, jq_peers_next_at(loop->turn->peers));
     if (conf->supervise)

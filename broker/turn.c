@@ -4,6 +4,7 @@
 #include "broker/turn.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "proto/base/alloc.h"
 #include "proto/base/log.h"
@@ -11,6 +12,8 @@
 
 enum {
     GONE_PER_TURN = 1024,
+    ROWS_AHEAD = JQ_JOBS_PER_FRAME, /* of reads that the store has; one read may exceed it */
+    READS_WAITING_MAX = 4096,       /* more: no frame is read until the store has caught up */
 };
 
 static void free_read(struct jq_read *read)
@@ -37,12 +40,13 @@ void jq_turn_fini(struct jq_turn *turn)
         while (jq_store_take_done(turn->store, &turn->done))
             free_done(turn);
     }
-    for (size_t i = 0; i < turn->read_count; i++)
+    for (size_t i = turn->read_first; i < turn->read_count; i++)
         free_read(&turn->reads[i]);
     jq_free(turn->reads);
     turn->batch = NULL;
     turn->has_done = false;
     turn->reads = NULL;
+    turn->read_first = 0;
     turn->read_count = 0;
     turn->read_capacity = 0;
 }
@@ -76,6 +80,11 @@ static enum jq_err complete_read(struct jq_turn *turn)
     JQ_TRY(jq_core_loaded(turn->core, turn->now, done->token, done->err, done->jobs, done->count,
                           done->more));
     turn->metrics->reads++;
+    if (turn->cost_count > 0) {
+        turn->cost -= turn->costs[turn->cost_first];
+        turn->cost_first = (turn->cost_first + 1) % JQ_TURN_READS_AHEAD;
+        turn->cost_count--;
+    }
     if (done->err != JQ_OK)
         jq_log(JQ_WARN, "store.noread", "error=%s text=\"%s\"", jq_err_name(done->err),
                done->detail.text);
@@ -116,24 +125,37 @@ enum jq_err jq_turn_complete(struct jq_turn *turn)
 
 /* ---- the batch, and the reads behind it ---- */
 
+static uint32_t cost_of(const struct jq_read *read)
+{
+    return read->kind == JQ_READ_JOBS ? read->count : read->kind == JQ_READ_LIST ? read->limit : 1;
+}
+
+static bool may_hand(const struct jq_turn *turn, const struct jq_read *read)
+{
+    /* The store runs it after every commit that it has been given. */
+    return read->after <= turn->handed && turn->cost_count < JQ_TURN_READS_AHEAD &&
+           (turn->cost_count == 0 || turn->cost + cost_of(read) <= ROWS_AHEAD);
+}
+
+/* In order: one that waits for its batch, which is about to leave, holds up those behind it. */
 static void hand_reads(struct jq_turn *turn)
 {
-    size_t kept = 0;
-
-    for (size_t i = 0; i < turn->read_count; i++) {
-        struct jq_read *read = &turn->reads[i];
-        bool sent = false;
-        /* The store runs it after every commit that it has been given. */
-        if (read->after <= turn->handed) {
-            sent = jq_store_read(turn->store, read) == JQ_OK;
-            turn->starved |= !sent;
+    while (turn->read_first < turn->read_count) {
+        struct jq_read *read = &turn->reads[turn->read_first];
+        if (!may_hand(turn, read))
+            return;
+        if (jq_store_read(turn->store, read) != JQ_OK) {
+            turn->starved = true;
+            return;
         }
-        if (sent)
-            free_read(read);
-        else
-            turn->reads[kept++] = *read;
+        const uint32_t last = (turn->cost_first + turn->cost_count++) % JQ_TURN_READS_AHEAD;
+        turn->costs[last] = cost_of(read);
+        turn->cost += cost_of(read);
+        free_read(read);
+        turn->read_first++;
     }
-    turn->read_count = kept;
+    turn->read_first = 0;
+    turn->read_count = 0;
 }
 
 void jq_turn_batch(struct jq_turn *turn, bool all)
@@ -156,7 +178,8 @@ void jq_turn_batch(struct jq_turn *turn, bool all)
 
 bool jq_turn_is_behind(const struct jq_turn *turn)
 {
-    return turn->batch || (jq_core_full(turn->core) && !jq_store_idle(turn->store));
+    return turn->batch || turn->read_count - turn->read_first > READS_WAITING_MAX ||
+           (jq_core_full(turn->core) && !jq_store_idle(turn->store));
 }
 
 bool jq_turn_is_settled(const struct jq_turn *turn)
@@ -171,6 +194,13 @@ static bool reserve_read(struct jq_turn *turn)
 {
     if (turn->read_count < turn->read_capacity)
         return true;
+    if (turn->read_first > turn->read_capacity / 2) { /* each is moved once in a long while */
+        turn->read_count -= turn->read_first;
+        memmove(turn->reads, turn->reads + turn->read_first,
+                turn->read_count * sizeof(*turn->reads));
+        turn->read_first = 0;
+        return true;
+    }
     const size_t capacity = turn->read_capacity ? turn->read_capacity * 2 : 16;
     struct jq_read *reads = jq_realloc(turn->reads, capacity * sizeof(*reads));
     if (!reads)

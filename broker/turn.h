@@ -19,6 +19,8 @@
 #include "broker/transport.h"
 #include "proto/base/err.h"
 
+enum { JQ_TURN_READS_AHEAD = 256 }; /* given to the store and not answered, at most */
+
 struct jq_turn {
     /* Borrowed. */
     struct jq_core *core;
@@ -38,8 +40,14 @@ struct jq_turn {
     bool has_done; /* `done` has not been taken by the core yet */
     struct jq_store_done done;
 
-    struct jq_read *reads; /* owned: wait for their batch, or for memory */
-    size_t read_count, read_capacity;
+    /* Owned: [read_first, read_count) wait for their batch, for memory, or for their turn: few are
+     * given to the store at a time, as commits stand in line behind them. */
+    struct jq_read *reads;
+    size_t read_first, read_count, read_capacity;
+    /* What those cost that the store has, oldest first; answers come in that order. */
+    uint32_t costs[JQ_TURN_READS_AHEAD];
+    uint32_t cost_first, cost_count;
+    uint64_t cost; /* of all of them: rows that they may touch */
 };
 
 /* Stops the store, gives the core its batches back, frees what the turn owns. */
@@ -57,7 +65,8 @@ void jq_turn_effects(struct jq_turn *turn);
 /* Hands the open batch over when the store is idle and somebody waits for it, or `all`. */
 void jq_turn_batch(struct jq_turn *turn, bool all);
 
-/* The open batch is as large as it may get and the store is busy: read no more for now. */
+/* The open batch is as large as it may get and the store is busy, or very many reads wait for it:
+ * read no more frames for now. */
 bool jq_turn_is_behind(const struct jq_turn *turn);
 /* Nothing is open, under way or unfinished. Only after jq_turn_batch(turn, true). */
 bool jq_turn_is_settled(const struct jq_turn *turn);

@@ -396,6 +396,40 @@ static void a_read_that_the_store_has_no_memory_for_is_offered_again(void **stat
     assert_int_equal(play.reads, 1);
 }
 
+static void end_read(void)
+{
+    play.done[play.done_count++] = (struct jq_store_done){ .kind = JQ_STORE_READ };
+}
+
+static void few_reads_at_a_time_stand_before_the_next_commit(void **state)
+{
+    enum { LARGE = 5000, MANY = 5000 };
+    struct jq_turn *turn = *state;
+
+    for (int i = 0; i < 3; i++) {
+        add_read(0);
+        play.effects[i].u.read.count = LARGE;
+    }
+    jq_turn_effects(turn);
+    assert_int_equal(play.reads, 1);
+    assert_false(jq_turn_is_behind(turn));
+    for (int i = 0; i < MANY; i++) {
+        add_read(0);
+        play.effects[0].u.read.count = 1;
+        jq_turn_effects(turn);
+    }
+    assert_int_equal(play.reads, 1);
+    assert_true(jq_turn_is_behind(turn));
+    for (int i = 0; i < MANY + 3; i++) {
+        assert_true(play.reads > i && play.reads <= i + JQ_TURN_READS_AHEAD);
+        end_read();
+        assert_int_equal(jq_turn_complete(turn), JQ_OK);
+        jq_turn_batch(turn, false);
+    }
+    assert_int_equal(play.reads, MANY + 3);
+    assert_false(jq_turn_is_behind(turn));
+}
+
 static void a_failed_read_is_told_to_the_core_and_no_more(void **state)
 {
     struct jq_turn *turn = *state;
@@ -500,6 +534,7 @@ int main(void)
         CASE(the_core_hears_of_space_that_comes_and_goes_between_commits),
         CASE(a_read_goes_behind_the_batch_that_it_depends_on),
         CASE(a_read_that_the_store_has_no_memory_for_is_offered_again),
+        CASE(few_reads_at_a_time_stand_before_the_next_commit),
         CASE(a_failed_read_is_told_to_the_core_and_no_more),
         CASE(a_malformed_frame_is_answered_and_goes_no_further),
         CASE(a_frame_that_the_core_has_no_memory_for_costs_the_connection),
