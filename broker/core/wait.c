@@ -2,7 +2,6 @@
  *
  * wait.c - who waits for which job. A result costs O(1) for each waiter when its job ends; nothing
  * is polled. Results are promises: they leave when the end is durable. */
-#include <stdlib.h>
 
 #include "broker/core/state.h"
 #include "proto/base/alloc.h"
@@ -180,10 +179,31 @@ static enum jq_err wait_for_all(struct jq_core *core, struct jq_waiter *waiter, 
     return look_up(core, waiter, absent, absent_count);
 }
 
-static int by_number(const void *a, const void *b)
+static void sift_down(uint64_t *ids, uint32_t root, uint32_t count)
 {
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
+    const uint64_t id = ids[root];
+
+    for (uint32_t child; (child = 2 * root + 1) < count; root = child) {
+        if (child + 1 < count && ids[child] < ids[child + 1])
+            child++;
+        if (ids[child] <= id)
+            break;
+        ids[root] = ids[child];
+    }
+    ids[root] = id;
+}
+
+/* By a heap, in place: qsort may allocate, and asks the system how much memory there is. */
+static void sort(uint64_t *ids, uint32_t count)
+{
+    for (uint32_t i = count / 2; i > 0; i--)
+        sift_down(ids, i - 1, count);
+    for (uint32_t end = count; end > 1; end--) {
+        const uint64_t greatest = ids[0];
+        ids[0] = ids[end - 1];
+        ids[end - 1] = greatest;
+        sift_down(ids, 0, end - 1);
+    }
 }
 
 /* Each id once, ascending; nearly always they are so already. Returns how many are left. */
@@ -195,7 +215,7 @@ static uint32_t sort_out(uint64_t *ids, uint32_t count)
         sorted++;
     if (sorted >= count)
         return count;
-    qsort(ids, count, sizeof *ids, by_number);
+    sort(ids, count);
     for (uint32_t i = 0; i < count; i++)
         if (kept == 0 || ids[kept - 1] != ids[i])
             ids[kept++] = ids[i];
