@@ -172,6 +172,13 @@ static int read_result(struct jobq_client *client, struct jobq_future *future)
 
     if (!to)
         return jq_client_fail_view(client, JOBQ_ENOMEM, jq_view(NULL, 0));
+    if (!future->record.size) { /* of a job of which nothing was kept */
+        *to = (struct jobq_result){
+            .id = future->id, .state = future->job_state, .reason = "", .worker = ""
+        };
+        future->result = to;
+        return 0;
+    }
     if (!jq_result_next(&r, &from)) {
         jq_free(to);
         return jq_client_fail_view(client, JOBQ_EPROTO, jq_view(NULL, 0));

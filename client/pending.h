@@ -120,6 +120,7 @@ struct jobq_future {
     bool is_created;
     bool is_orphan;             /* freed by its owner, still needed to settle its CALL */
     bool is_direct;             /* jobq_submit tells its error itself */
+    bool is_discarded;          /* JQ_JOB_DISCARD: gone means that it has succeeded */
     struct jq_frame *frame;     /* ended: what the next two point into; or NULL */
     struct jq_view record;      /* the encoded result, or the text of the error */
     struct jobq_result *result; /* made when it is first asked for */

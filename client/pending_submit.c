@@ -157,6 +157,7 @@ static void add_job(struct jq_pending *p, struct jq_batch *batch, const struct j
         future->ask = ask;
         future->index = ask->u.submit.count;
         future->is_direct = start->is_direct;
+        future->is_discarded = (start->spec.flags & JQ_JOB_DISCARD) != 0;
         jq_dlist_append(&ask->u.submit.futures, &future->in_ask);
     }
     ask->u.submit.count++;

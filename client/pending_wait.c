@@ -270,6 +270,21 @@ void jq_wait_reconnected(struct jq_pending *p)
 
 /* ---- results ---- */
 
+static void take_result(struct jobq_future *future, const struct jq_result *result,
+                        struct jq_frame *frame, struct jq_view record)
+{
+    if (result->error == JQ_EGONE && future->is_discarded) {
+        /* Nothing is kept of such a job once it has succeeded, and only then. */
+        future->job_state = JQ_SUCCEEDED;
+        future->record = jq_view(NULL, 0);
+        return;
+    }
+    future->error = (int32_t)result->error;
+    future->job_state = (uint8_t)result->state;
+    future->record = result->error ? jq_view_str(jq_err_text((enum jq_err)result->error)) : record;
+    future->frame = result->error ? NULL : jq_frame_keep(frame);
+}
+
 /* Every future of the job that this answer is for: a CALL's own, and those that have none. A hint
  * promises nothing, so another's result for the same id is not a CALL's. */
 static void settle(struct jq_pending *p, struct jq_interest *interest,
@@ -285,11 +300,7 @@ static void settle(struct jq_pending *p, struct jq_interest *interest,
             continue;
         jq_dlist_remove(link);
         future->interest = NULL;
-        future->error = (int32_t)result->error;
-        future->job_state = (uint8_t)result->state;
-        future->record =
-            result->error ? jq_view_str(jq_err_text((enum jq_err)result->error)) : record;
-        future->frame = result->error ? NULL : jq_frame_keep(frame);
+        take_result(future, result, frame, record);
         end_future(p, future);
     }
     if (jq_dlist_empty(&interest->futures)) {

@@ -91,6 +91,23 @@ static void an_unknown_job_ends_with_noent(void **state)
     assert_int_equal(future->error, JQ_ENOENT);
 }
 
+static void a_discarded_job_that_is_gone_has_succeeded(void **state)
+{
+    struct peer *peer = *state;
+    struct jobq_future *discarded = attach(peer, 5), *other = attach(peer, 6);
+    struct jq_msg msg;
+
+    discarded->is_discarded = true;
+    peer_take(peer, JQ_MSG_WAIT, &msg);
+    peer_result_error(peer, msg.correlation, 5, JQ_EGONE);
+    peer_result_error(peer, msg.correlation, 6, JQ_EGONE);
+    assert_int_equal(discarded->error, 0);
+    assert_int_equal(discarded->job_state, JQ_SUCCEEDED);
+    assert_int_equal(other->error, JQ_EGONE);
+    jq_pending_free_future(&peer->p, discarded);
+    jq_pending_free_future(&peer->p, other);
+}
+
 static void a_busy_wait_is_asked_again(void **state)
 {
     struct peer *peer = *state;
@@ -441,6 +458,7 @@ int main(void)
         TEST(a_future_that_is_wanted_before_its_id_is_known_is_asked_for_then),
         TEST(two_futures_of_one_job_are_asked_for_once),
         TEST(an_unknown_job_ends_with_noent),
+        TEST(a_discarded_job_that_is_gone_has_succeeded),
         TEST(a_busy_wait_is_asked_again),
         TEST(a_call_has_its_id_by_the_hint_and_its_end_by_the_results),
         TEST(a_call_whose_future_is_freed_is_still_answered),
