@@ -20,7 +20,7 @@ struct driver_frame {
     struct jq_msg msg; /* points into data */
 };
 
-enum { DRIVER_READS_MAX = 64, DRIVER_BATCHES_MAX = 8 };
+enum { DRIVER_READS_MAX = 1024, DRIVER_BATCHES_MAX = 8 };
 
 struct driver {
     struct jq_core_conf conf;

@@ -12,193 +12,12 @@
 
 #include <cmocka.h>
 
-#include "proto/base/rng.h"
-#include "tests/support/core_driver.h"
+#include "tests/unit/core/random_world.h"
 
 enum {
-    SEEDS = 100,
-    STEPS = 400,
-    CLIENTS = 3,
-    WORKERS = 3,
-    HELD_MAX = 64,
-    JOBS_MAX = 8192,
-    REQUESTS_MAX = 512,
+    SEEDS = 80,
+    STEPS = 500,
 };
-
-struct request {
-    uint64_t first_id; /* 0: not answered yet */
-    uint32_t count;
-    uint64_t flags;
-};
-
-struct client {
-    uint64_t session, peer;
-    uint64_t next, answered; /* request numbers */
-    struct request requests[REQUESTS_MAX];
-};
-
-struct held {
-    struct jq_held job;
-    bool sent; /* its DONE left at least once */
-    int64_t code;
-};
-
-struct worker {
-    uint64_t session, peer;
-    uint64_t received, slots;
-    bool needs_hello;
-    struct held held[HELD_MAX];
-    size_t count;
-    struct jq_held past[16]; /* given up or acknowledged: zombies tell of them again */
-    size_t past_count;
-};
-
-struct job {
-    uint64_t granted_fence; /* greatest that a worker has read */
-    bool acknowledged;
-    bool accepted; /* one of its outcomes was acknowledged */
-    uint64_t accepted_fence;
-    bool told; /* a result was told */
-    uint64_t state;
-    int64_t code;
-};
-
-struct world {
-    struct driver d;
-    struct jq_rng rng;
-    struct client clients[CLIENTS];
-    struct worker workers[WORKERS];
-    struct job jobs[JOBS_MAX];
-    uint64_t correlation;
-    uint64_t next_session;
-};
-
-static bool one_in(struct world *w, uint64_t n)
-{
-    return jq_rng_below(&w->rng, n) == 0;
-}
-
-/* ---- what peers read ---- */
-
-static struct job *job_of(struct world *w, uint64_t id)
-{
-    assert_true(id > 0 && id < JOBS_MAX);
-    return &w->jobs[id];
-}
-
-static void read_submitted(struct world *w, struct client *client, const struct jq_msg *msg)
-{
-    struct request *request = &client->requests[msg->correlation % REQUESTS_MAX];
-
-    if (!msg->u.submitted.durable)
-        return;
-    assert_int_equal(msg->u.submitted.count, request->count);
-    if (request->first_id)
-        assert_int_equal(request->first_id, msg->u.submitted.first_id); /* T2 */
-    request->first_id = msg->u.submitted.first_id;
-    for (uint32_t i = 0; i < request->count; i++)
-        job_of(w, request->first_id + i)->acknowledged = true;
-}
-
-static void read_results(struct world *w, const struct jq_msg *msg)
-{
-    struct jq_result result;
-
-    for (struct jq_reader r = jq_records_reader(msg->u.results.results);
-         jq_result_next(&r, &result);) {
-        struct job *job = job_of(w, result.id);
-        assert_int_equal(result.error, 0); /* T1 */
-        if (job->told) {                   /* T3 */
-            assert_int_equal(job->state, result.state);
-            assert_int_equal(job->code, result.code);
-        }
-        job->told = true;
-        job->acknowledged = true;
-        job->state = result.state;
-        job->code = result.code;
-    }
-}
-
-static void read_grants(struct world *w, struct worker *worker, const struct jq_msg *msg)
-{
-    struct jq_grant grant;
-
-    for (struct jq_reader r = jq_records_reader(msg->u.grants.jobs); jq_grant_next(&r, &grant);) {
-        assert_true(worker->count < HELD_MAX);
-        struct job *job = job_of(w, grant.id);
-        job->granted_fence = grant.fence > job->granted_fence ? grant.fence : job->granted_fence;
-        worker->received++;
-        worker->held[worker->count++] =
-            (struct held){ .job = { .id = grant.id, .fence = grant.fence } };
-    }
-}
-
-static void drop_held(struct worker *worker, struct jq_held which)
-{
-    worker->past[worker->past_count++ % 16] = which;
-    for (size_t i = 0; i < worker->count; i++)
-        if (worker->held[i].job.id == which.id && worker->held[i].job.fence == which.fence)
-            worker->held[i--] = worker->held[--worker->count];
-}
-
-static void read_acks(struct world *w, struct worker *worker, const struct jq_msg *msg)
-{
-    struct jq_held held;
-
-    for (struct jq_reader r = jq_records_reader(msg->u.done_ack.each); jq_held_next(&r, &held);) {
-        struct job *job = job_of(w, held.id);
-        if (job->accepted)
-            assert_int_equal(job->accepted_fence, held.fence); /* T4 */
-        assert_true(held.fence >= job->granted_fence);         /* T5 */
-        job->accepted = true;
-        job->accepted_fence = held.fence;
-        drop_held(worker, held);
-    }
-    for (struct jq_reader r = jq_records_reader(msg->u.done_ack.fenced); jq_held_next(&r, &held);)
-        drop_held(worker, held);
-}
-
-static void read_welcome(struct worker *worker, const struct jq_msg *msg)
-{
-    struct jq_held held;
-
-    for (struct jq_reader r = jq_records_reader(msg->u.welcome.lost); jq_held_next(&r, &held);)
-        drop_held(worker, held);
-    worker->received = 0;
-    worker->needs_hello = false;
-}
-
-static void client_reads(struct world *w, struct client *client, bool lose)
-{
-    struct driver_frame frame;
-
-    while (driver_take(&w->d, client->peer, &frame)) {
-        if (!lose && frame.msg.tag == JQ_MSG_SUBMITTED)
-            read_submitted(w, client, &frame.msg);
-        else if (!lose && frame.msg.tag == JQ_MSG_RESULTS)
-            read_results(w, &frame.msg);
-        driver_frame_free(&frame);
-    }
-}
-
-static void worker_reads(struct world *w, struct worker *worker, bool lose)
-{
-    struct driver_frame frame;
-
-    while (driver_take(&w->d, worker->peer, &frame)) {
-        if (frame.msg.tag == JQ_MSG_ERROR && frame.msg.u.error.error == JQ_ENOHELLO)
-            worker->needs_hello = true;
-        else if (lose)
-            worker->needs_hello = true; /* frames are lost only with their connection */
-        else if (frame.msg.tag == JQ_MSG_GRANTS)
-            read_grants(w, worker, &frame.msg);
-        else if (frame.msg.tag == JQ_MSG_DONE_ACK)
-            read_acks(w, worker, &frame.msg);
-        else if (frame.msg.tag == JQ_MSG_WELCOME)
-            read_welcome(worker, &frame.msg);
-        driver_frame_free(&frame);
-    }
-}
 
 /* ---- what peers do ---- */
 
@@ -222,6 +41,28 @@ static void worker_hello(struct world *w, struct worker *worker)
     assert_false(worker->needs_hello);
 }
 
+static void new_request(struct world *w, struct request *ret)
+{
+    *ret = (struct request){
+        .count = 1 + (uint32_t)jq_rng_below(&w->rng, 4),
+        .flags = one_in(w, 3) ? JQ_SUBMIT_CALL : 0,
+        .job_flags = one_in(w, 4)   ? JQ_JOB_DISCARD
+                     : one_in(w, 6) ? JQ_JOB_TIE
+                                    : 0,
+    };
+    if (one_in(w, 5)) { /* a job with a key is kept */
+        ret->key = world_keys[jq_rng_below(&w->rng, KEYS)];
+        ret->count = 1;
+        ret->job_flags = 0;
+    }
+}
+
+static bool is_answered(const struct request *request)
+{
+    return request->flags & JQ_SUBMIT_CALL ? request->results >= request->count
+                                           : request->first_id != 0;
+}
+
 static void client_submits(struct world *w, struct client *client)
 {
     const bool again = client->next > client->answered + 1 && one_in(w, 3);
@@ -234,27 +75,84 @@ static void client_submits(struct world *w, struct client *client)
         if (client->next >= client->answered + REQUESTS_MAX / 2)
             return;
         client->next++;
-        *request = (struct request){
-            .count = 1 + (uint32_t)jq_rng_below(&w->rng, 4),
-            .flags = one_in(w, 3) ? JQ_SUBMIT_CALL : 0,
-        };
+        new_request(w, request);
     }
-    while (client->answered + 1 < client->next &&
-           client->requests[(client->answered + 1) % REQUESTS_MAX].first_id && one_in(w, 2) &&
-           client->answered + 1 < number)
+    while (client->answered + 1 < number && one_in(w, 2) &&
+           is_answered(&client->requests[(client->answered + 1) % REQUESTS_MAX]))
         client->answered++;
     driver_submit(&w->d, client->peer,
                   (struct driver_submit){ .number = number,
                                           .answered = client->answered,
                                           .count = request->count,
-                                          .flags = request->flags });
+                                          .flags = request->flags,
+                                          .job_flags = request->job_flags,
+                                          .key = request->key });
+}
+
+/* A job that somebody was told of, or 0. */
+static uint64_t known_id(struct world *w)
+{
+    const uint64_t id = 1 + jq_rng_below(&w->rng, 60);
+    return job_of(w, id)->acknowledged ? id : 0;
 }
 
 static void client_waits(struct world *w, struct client *client)
 {
-    const uint64_t id = 1 + jq_rng_below(&w->rng, 50);
-    if (job_of(w, id)->acknowledged)
-        driver_wait(&w->d, client->peer, 100000 + ++w->correlation, id);
+    const uint64_t id = known_id(w);
+    if (id) /* some of them again, before the answer */
+        driver_wait(&w->d, client->peer, WAITS_FROM + ++w->correlation / 2, id);
+}
+
+static void client_cancels(struct world *w, struct client *client)
+{
+    const uint64_t id = known_id(w);
+    struct jq_buf refs = { 0 };
+
+    if (!id || !one_in(w, 4))
+        return;
+    jq_job_ref_write(&refs, &(struct jq_job_ref){ .id = id });
+    jq_job_ref_write(&refs, &(struct jq_job_ref){ .id = id });
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_CANCEL,
+        .correlation = CANCELS_FROM + ++w->correlation,
+        .u.cancel = { .jobs = jq_records_of(2, &refs) },
+    };
+    driver_apply(&w->d, client->peer, &msg);
+    jq_buf_fini(&refs);
+}
+
+static void client_looks_on(struct world *w, struct client *client)
+{
+    const uint64_t id = known_id(w);
+    const struct jq_msg watch = {
+        .tag = one_in(w, 3) ? JQ_MSG_UNWATCH : JQ_MSG_WATCH,
+        .correlation = WATCH,
+    };
+    const struct jq_msg read = {
+        .tag = JQ_MSG_LOG_READ,
+        .correlation = LOGS_FROM + jq_rng_below(&w->rng, 4),
+        .u.log_read = { .id = id,
+                        .stream = 1,
+                        .offset = jq_rng_below(&w->rng, 6),
+                        .limit = jq_rng_below(&w->rng, 4),
+                        .follow = one_in(w, 2) },
+    };
+
+    driver_apply(&w->d, client->peer, id ? &read : &watch);
+}
+
+/* Its session ends; what it had submitted goes on, but for tied jobs. */
+static void client_leaves(struct world *w, struct client *client)
+{
+    const struct jq_msg bye = { .tag = JQ_MSG_BYE };
+
+    driver_apply(&w->d, client->peer, &bye);
+    w->d.fail_in = -1;
+    client_reads(w, client, one_in(w, 2));
+    client->session = ++w->next_session;
+    client->next = 1;
+    client->answered = 0;
+    client->peer = driver_client(&w->d, client->session);
 }
 
 static void worker_finishes(struct world *w, struct worker *worker)
@@ -265,12 +163,56 @@ static void worker_finishes(struct world *w, struct worker *worker)
     if (!held->sent)
         held->code = (int64_t)jq_rng_below(&w->rng, 2);
     held->sent = true;
-    driver_done(&w->d, worker->peer, held->job, JQ_OUTCOME_EXITED, held->code);
+    driver_done(&w->d, worker->peer, held->job,
+                held->killed ? JQ_OUTCOME_CANCELLED : JQ_OUTCOME_EXITED, held->code);
+}
+
+/* Gives back what it has not told the end of. */
+static void worker_releases(struct world *w, struct worker *worker)
+{
+    struct jq_buf list = { 0 };
+
+    if (worker->count == 0)
+        return;
+    const struct held *held = &worker->held[jq_rng_below(&w->rng, worker->count)];
+    if (held->sent)
+        return;
+    const struct jq_held job = held->job;
+    jq_held_write(&list, &job);
+    jq_held_write(&list, &job);
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_RELEASE,
+        .u.release = { .jobs = jq_records_of(2, &list) },
+    };
+    drop_held(worker, job);
+    driver_apply(&w->d, worker->peer, &msg);
+    jq_buf_fini(&list);
+}
+
+static void worker_answers(struct world *w, struct worker *worker)
+{
+    static const char output[] = "hello";
+    const struct jq_log_read *asked = &worker->asked;
+
+    if (!worker->question)
+        return;
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_LOG_DATA,
+        .correlation = worker->question,
+        .u.log_data = { .id = asked->id,
+                        .stream = asked->stream,
+                        .offset = asked->offset,
+                        .bytes = jq_view(output + asked->offset, 5 - (size_t)asked->offset),
+                        .total = 5 },
+    };
+    if (!one_in(w, 4)) /* or twice */
+        worker->question = 0;
+    driver_apply(&w->d, worker->peer, &msg);
 }
 
 static void zombie_tells(struct world *w, struct worker *worker)
 {
-    const size_t count = worker->past_count < 16 ? worker->past_count : 16;
+    const size_t count = worker->past_count < PAST_MAX ? worker->past_count : PAST_MAX;
     if (count)
         driver_done(&w->d, worker->peer, worker->past[jq_rng_below(&w->rng, count)],
                     JQ_OUTCOME_EXITED, 1);
@@ -282,8 +224,12 @@ static void worker_credits(struct world *w, struct worker *worker)
     driver_credit(&w->d, worker->peer, worker->received + worker->slots - worker->count);
 }
 
-static void worker_dies(struct world *w, struct worker *worker)
+static void worker_ends(struct world *w, struct worker *worker)
 {
+    const struct jq_msg bye = { .tag = JQ_MSG_BYE };
+
+    if (one_in(w, 2)) /* or dies */
+        driver_apply(&w->d, worker->peer, &bye);
     worker_reads(w, worker, true);
     worker->count = 0;
     worker->session = ++w->next_session;
@@ -339,7 +285,7 @@ static void step(struct world *w)
         worker_hello(w, worker);
     if (one_in(w, 8))
         w->d.fail_in = (int64_t)jq_rng_below(&w->rng, 30);
-    switch (jq_rng_below(&w->rng, 12)) {
+    switch (jq_rng_below(&w->rng, 16)) {
     case 0:
     case 1:
         client_submits(w, client);
@@ -367,6 +313,19 @@ static void step(struct world *w)
         worker_reads(w, worker, false);
         break;
     case 10:
+        client_cancels(w, client);
+        break;
+    case 11:
+        client_looks_on(w, client);
+        break;
+    case 12:
+        worker_answers(w, worker);
+        break;
+    case 13:
+        if (one_in(w, 4))
+            worker_releases(w, worker);
+        break;
+    case 14:
         driver_tick(&w->d, (jq_ms)jq_rng_below(&w->rng, one_in(w, 20) ? 20000 : 100));
         break;
     default:
@@ -377,7 +336,9 @@ static void step(struct world *w)
         else if (one_in(w, 4))
             worker_hello(w, worker);
         else if (one_in(w, 4))
-            worker_dies(w, worker);
+            worker_ends(w, worker);
+        else if (one_in(w, 6))
+            client_leaves(w, client);
         else
             zombie_tells(w, worker);
         break;
@@ -416,10 +377,10 @@ static void run_dry(struct world *w)
     for (uint64_t id = 1; id < JOBS_MAX; id++) {
         if (!w->jobs[id].acknowledged || w->jobs[id].told)
             continue;
-        driver_wait(&w->d, client->peer, 100000 + ++w->correlation, id);
+        driver_wait(&w->d, client->peer, WAITS_FROM + ++w->correlation, id);
         driver_commit(&w->d);
         client_reads(w, client, false);
-        if (!w->jobs[id].told)
+        if (!w->jobs[id].told && !w->jobs[id].gone)
             fail_msg("job %llu was acknowledged and has no result", (unsigned long long)id);
     }
 }
