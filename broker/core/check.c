@@ -112,6 +112,24 @@ static void check_clients(const struct jq_core *core)
     jq_heap_check(&core->due);
 }
 
+static void check_peers(const struct jq_core *core)
+{
+    const struct jq_peer *peer;
+
+    for (size_t at = 0; (peer = jq_map_next(&core->peers, &at));) { /* C20 */
+        uint64_t waiting = 0;
+        const struct jq_waiter *waiter;
+        for (size_t w = 0; (waiter = jq_map_next(&peer->waits, &w));) {
+            JQ_CHECK(waiter->lookups > 0 || !jq_dlist_empty(&waiter->links));
+            JQ_CHECK(waiter->lookups <= peer->lookups);
+            for (struct jq_dlink *l = NULL; (l = jq_dlist_next(&waiter->links, l));)
+                waiting++;
+        }
+        JQ_CHECK(waiting == peer->waiting && peer->waiting <= core->conf.waits_max);
+        JQ_CHECK(peer->lookups <= core->lookups.count);
+    }
+}
+
 /* C18: nothing is told before it is true. */
 static void check_outbox(const struct jq_core *core)
 {
@@ -145,6 +163,7 @@ void jq_core_check(const struct jq_core *core)
         check_queue(core, queue);
     check_workers(core);
     check_clients(core);
+    check_peers(core);
     check_outbox(core);
     check_batch(core);
 }

@@ -17,8 +17,10 @@ struct jq_lookup *jq_lookup_new(struct jq_core *core, uint64_t peer, uint64_t co
 
     if (!lookup)
         return NULL;
-    if (asker)
+    if (asker) {
         asker->lookups++;
+        lookup->peer_token = asker->token;
+    }
     lookup->peer = peer;
     lookup->correlation = correlation;
     lookup->done = done;
@@ -29,7 +31,7 @@ void jq_lookup_free(struct jq_core *core, struct jq_lookup *lookup)
 {
     struct jq_peer *asker = jq_peer_find(core, lookup->peer);
 
-    if (asker)
+    if (asker && asker->token == lookup->peer_token)
         asker->lookups--;
     for (uint32_t i = 0; i < lookup->tokens_count; i++)
         jq_map_remove(&core->lookups, lookup->tokens[i].token);

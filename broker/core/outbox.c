@@ -68,6 +68,7 @@ static void charge(struct jq_core *core, struct jq_peer *peer, struct jq_out *ou
 {
     peer->out_bytes += out->bytes.size - out->charged;
     out->charged = out->bytes.size;
+    out->peer_token = peer->token;
     if (peer->worker)
         jq_worker_idle(core, peer->worker);
 }
@@ -76,11 +77,12 @@ static void uncharge(struct jq_core *core, struct jq_out *out)
 {
     struct jq_peer *peer = out->charged ? jq_peer_find(core, out->peer) : NULL;
 
-    if (peer)
-        peer->out_bytes -= out->charged;
-    if (peer && peer->worker)
-        jq_worker_idle(core, peer->worker);
+    if (!peer || peer->token != out->peer_token)
+        return;
+    peer->out_bytes -= out->charged;
     out->charged = 0;
+    if (peer->worker)
+        jq_worker_idle(core, peer->worker);
 }
 
 /* ---- telling ---- */

@@ -25,6 +25,7 @@ static enum jq_err make(struct jq_core *core, uint64_t id, const struct jq_hello
     if (!peer)
         return JQ_ENOMEM;
     peer->id = id;
+    peer->token = ++core->next_token;
     peer->role = role;
     peer->session = hello->session;
     peer->heard_at = core->now.mono;
@@ -105,7 +106,10 @@ static bool acceptable(struct jq_core *core, uint64_t id, const struct jq_msg *m
         refuse(core, id, msg, JQ_EINVAL, "HELLO needs a session that is not 0 and a known role");
         return false;
     }
-    if (core->peers.count >= core->conf.peers_max) {
+    /* Workers that have lost their connection stay until their lease ends. */
+    if (core->peers.count >= core->conf.peers_max ||
+        (hello->role == JQ_ROLE_WORKER && core->workers.count / 2 >= core->conf.peers_max &&
+         !jq_map_find(&core->workers, hello->session))) {
         refuse(core, id, msg, JQ_EBUSY, "too many connections: try again later");
         return false;
     }

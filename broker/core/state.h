@@ -78,6 +78,7 @@ struct jq_job {
 
 struct jq_peer {
     uint64_t id;
+    uint64_t token; /* tells it from an earlier one: a connection may take another session */
     enum jq_role role;
     uint64_t session;
     struct jq_client *client; /* CLIENT */
@@ -196,7 +197,8 @@ struct jq_out {
     struct jq_watcher *watcher; /* EVENTS */
     uint64_t dropped;           /* EVENTS */
     struct jq_buf bytes;
-    size_t charged; /* of them, in the peer's out_bytes */
+    size_t charged;      /* of them, in the peer's out_bytes */
+    uint64_t peer_token; /* that peer, if it is still there */
     union {
         struct jq_read read;
         struct jq_trace trace;
@@ -454,6 +456,7 @@ struct jq_lookup_token {
 };
 struct jq_lookup {
     uint64_t peer; /* may be gone when the answer comes */
+    uint64_t peer_token;
     uint64_t correlation;
     jq_lookup_fn *done; /* runs once; the lookup is freed after it */
     enum jq_err err;

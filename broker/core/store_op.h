@@ -80,6 +80,7 @@ struct jq_request_record {
 /* A worker session that may hold jobs; after a restart the broker waits a moment for it. */
 struct jq_worker_record {
     uint64_t session;
+    bool bound; /* it ends with the broker's process: after a restart it is gone */
     struct jq_view name;
 };
 

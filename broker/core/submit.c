@@ -260,6 +260,8 @@ static void keys_loaded(struct jq_core *core, struct jq_lookup *lookup)
     enum jq_err err = lookup->err;
     if (err == JQ_OK)
         err = accept_all(core, client, lookup->number[1], &msg.u.submit, true, lookup);
+    if (err == JQ_OK && !client->peer)
+        jq_client_detached(core, client); /* a tied job waits for less time than answers do */
     if (err == JQ_OK || !client->peer)
         return;
     if (jq_client_request(client, lookup->number[1]))

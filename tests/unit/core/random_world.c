@@ -135,8 +135,10 @@ static void read_cancelled(struct world *w, const struct jq_msg *msg)
             gone(job);
         else if (ack.error == JQ_EALREADY || ack.state == JQ_CANCELLED)
             ended(job, ack.state);
-        else
-            assert_int_equal(ack.state, JQ_RUNNING);
+        else if (!job->cancelled_in)
+            job->cancelled_in = w->incarnation;
+        if (ack.error == JQ_OK)
+            assert_true(ack.state == JQ_CANCELLED || ack.state == JQ_RUNNING);
     }
 }
 
@@ -202,6 +204,8 @@ static void read_grants(struct world *w, struct worker *worker, const struct jq_
         assert_true(worker->count < HELD_MAX);
         struct job *job = job_of(w, grant.id);
         job->granted_fence = grant.fence > job->granted_fence ? grant.fence : job->granted_fence;
+        /* Cancelled while it ran: never granted again, also after a restart. */
+        assert_true(!job->cancelled_in || grant.fence >> 32 <= job->cancelled_in);
         worker->received++;
         worker->held[worker->count++] =
             (struct held){ .job = { .id = grant.id, .fence = grant.fence } };
@@ -244,12 +248,13 @@ static void read_kills(struct worker *worker, const struct jq_msg *msg)
                 worker->held[i].killed = true;
 }
 
-static void read_welcome(struct worker *worker, const struct jq_msg *msg)
+static void read_welcome(struct world *w, struct worker *worker, const struct jq_msg *msg)
 {
     struct jq_held held;
 
     for (struct jq_reader r = jq_records_reader(msg->u.welcome.lost); jq_held_next(&r, &held);)
         drop_held(worker, held);
+    w->incarnation = msg->u.welcome.incarnation;
     worker->received = 0;
     worker->question = 0;
     worker->needs_hello = false;
@@ -262,7 +267,7 @@ static void worker_read(struct world *w, struct worker *worker, const struct jq_
     } else if (msg->tag == JQ_MSG_DONE_ACK) {
         read_acks(w, worker, msg);
     } else if (msg->tag == JQ_MSG_WELCOME) {
-        read_welcome(worker, msg);
+        read_welcome(w, worker, msg);
     } else if (msg->tag == JQ_MSG_KILLS) {
         read_kills(worker, msg);
     } else if (msg->tag == JQ_MSG_LOG_READ) {

@@ -65,7 +65,8 @@ struct job {
     bool has_code;
     uint64_t state;
     int64_t code;
-    bool gone; /* it was not kept */
+    bool gone;             /* it was not kept */
+    uint64_t cancelled_in; /* the incarnation that said so of a running job; 0: none */
 };
 
 struct world {
@@ -75,6 +76,7 @@ struct world {
     struct worker workers[WORKERS];
     struct job jobs[JOBS_MAX];
     uint64_t key_ids[KEYS]; /* 0: not told yet */
+    uint64_t incarnation;
     uint64_t correlation;
     uint64_t next_session;
 };

@@ -497,6 +497,61 @@ static void one_connection_may_change_what_it_is(void **state)
     expect_error(d, peer, JQ_EINVAL);
 }
 
+static void a_connection_with_a_new_session_owes_nothing_of_the_old(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 9);
+    const struct jq_msg why = { .tag = JQ_MSG_WHY, .u.why = { .id = 1 } };
+    const struct jq_msg hello = {
+        .tag = JQ_MSG_HELLO,
+        .u.hello = { .version_min = 1, .version_max = 1, .role = JQ_ROLE_CLIENT, .session = 9 },
+    };
+
+    end_jobs(d, client, worker, 1);
+    apply_many(d, client, why, 3);                                   /* the store is asked */
+    driver_submit(d, client, (struct driver_submit){ .number = 2 }); /* the answer is held */
+    assert_true(jq_peer_find(d->core, client)->out_bytes > 0);
+    driver_apply(d, client, &hello);
+    assert_int_equal(jq_peer_find(d->core, client)->out_bytes, 0);
+    driver_commit(d);
+    assert_int_equal(jq_peer_find(d->core, client)->lookups, 0);
+    assert_int_equal(jq_peer_find(d->core, client)->out_bytes, 0);
+}
+
+static void worker_sessions_of_one_connection_are_bounded(void **state)
+{
+    struct driver *d = *state;
+    struct jq_msg hello = {
+        .tag = JQ_MSG_HELLO,
+        .u.hello = { .version_min = 1, .version_max = 1, .role = JQ_ROLE_WORKER },
+    };
+
+    bounds(d)->peers_max = 10;
+    for (uint64_t i = 1; i <= 100; i++) {
+        hello.u.hello.session = i;
+        driver_apply(d, 500, &hello);
+    }
+    assert_int_equal(d->core->workers.count, 20);
+    driver_tick(d, 20000); /* their leases end */
+    assert_int_equal(d->core->workers.count, 0);
+}
+
+static void a_tied_job_of_a_client_that_left_while_the_store_was_asked_is_cancelled(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+
+    driver_submit(d, client, (struct driver_submit){ .number = 1 });
+    driver_submit(d, client,
+                  (struct driver_submit){ .number = 2, .key = "k", .job_flags = JQ_JOB_TIE });
+    assert_int_equal(jq_core_gone(d->core, d->now, client), JQ_OK);
+    driver_commit(d);
+    assert_int_equal(d->core->jobs.count, 2);
+    driver_tick(d, 16000);
+    driver_commit(d);
+    assert_int_equal(d->core->jobs.count, 1);
+}
+
 static void statistics_of_thousands_of_workers_fit_one_frame(void **state)
 {
     enum { WORKERS = 2400 }; /* with 16 KiB of settings each: more than a frame */
@@ -555,6 +610,9 @@ int main(void)
         CLAIM(an_adopted_fence_never_lowers_the_attempt),
         CLAIM(a_hello_that_lists_a_job_twice_holds_it_once),
         CLAIM(one_connection_may_change_what_it_is),
+        CLAIM(a_connection_with_a_new_session_owes_nothing_of_the_old),
+        CLAIM(worker_sessions_of_one_connection_are_bounded),
+        CLAIM(a_tied_job_of_a_client_that_left_while_the_store_was_asked_is_cancelled),
         CLAIM(statistics_of_thousands_of_workers_fit_one_frame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
