@@ -423,7 +423,7 @@ static void a_lost_worker_is_charged_once_however_often_memory_runs_out(void **s
     d->now.mono += 20000;
     for (int64_t n = 0; err != JQ_OK; n++) {
         assert_true(n < 100);
-        jq_alloc_fail_after(n, 0);
+        jq_alloc_fail_after(n, 1);
         err = jq_core_tick(d->core, d->now);
         jq_alloc_fail_after(-1, 0);
         jq_core_check(d->core);
