@@ -132,6 +132,10 @@ static int open_core(struct broker *b, struct jq_detail *detail)
     conf.crashes_max = (uint32_t)s->crashes_max;
     conf.batch_ops_max = (uint32_t)s->batch_ops;
     conf.peers_max = (uint32_t)s->peers_max;
+    /* The bound of what has been sent comes first; this one is for promises that are held. */
+    if ((uint64_t)s->peers_out_max > conf.out_bytes_max / 4)
+        conf.out_bytes_max =
+            s->peers_out_max < INT64_MAX / 4 ? 4 * (uint64_t)s->peers_out_max : UINT64_MAX;
     conf.event_backlog_max = (uint32_t)s->watch_backlog;
     conf.pid = (uint32_t)getpid();
     conf.software = JQ_BROKER_SOFTWARE;

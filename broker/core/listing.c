@@ -175,15 +175,45 @@ static struct jq_dlink *start_of(const struct jq_core *core, uint64_t before)
     return at;
 }
 
+static bool is_listed(const struct listing *l, const struct jq_job *job)
+{
+    return (l->states & 1u << job->state) && (!l->queue || job->queue == l->queue);
+}
+
+static uint64_t live_in(const struct listing *l, const struct jq_queue *queue)
+{
+    uint64_t count = 0;
+
+    for (unsigned state = JQ_BLOCKED; state < JQ_SUCCEEDED; state++)
+        count += l->states & 1u << state ? queue->by_state[state] : 0;
+    return count;
+}
+
+/* How many jobs in memory are wanted, whatever their ids: counters know it, and few that have ended
+ * are in memory. */
+static uint64_t wanted_in_memory(const struct jq_core *core, const struct listing *l)
+{
+    const struct jq_queue *queue;
+    uint64_t count = l->queue ? live_in(l, l->queue) : 0;
+
+    for (size_t at = 0; !l->queue && (queue = jq_map_next(&core->queues, &at));)
+        count += live_in(l, queue);
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->ended, at));)
+        count += is_listed(l, JQ_ELEMENT(at, struct jq_job, in_place));
+    return count;
+}
+
 static void list_in_memory(const struct jq_core *core, struct listing *l, struct jq_buf *infos)
 {
-    struct jq_dlink *at = start_of(core, l->before);
+    uint64_t left = wanted_in_memory(core, l);
+    struct jq_dlink *at = left ? start_of(core, l->before) : NULL;
 
-    for (; at; at = jq_dlist_prev(&core->all, at)) {
+    for (; at && left; at = jq_dlist_prev(&core->all, at)) {
         const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_all);
         struct jq_job_info info;
-        if (!(l->states & 1u << job->state) || (l->queue && job->queue != l->queue))
+        if (!is_listed(l, job))
             continue;
+        left--;
         if (l->count == l->limit) {
             l->more = true;
             return;
