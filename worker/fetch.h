@@ -38,6 +38,7 @@ struct jq_fetch_conf {
     const char *host;
     const char *software;
     uint64_t pid;
+    uint64_t die_with;     /* we end when this process does; 0: none */
     struct jq_view config; /* the effective settings, as text */
 };
 

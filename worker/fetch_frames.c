@@ -63,6 +63,7 @@ void jq_fetch_greet(struct jq_fetch *fetch, struct jq_now now)
             .slots = conf->slots,
             .held = jq_records_of(count, &held),
             .config = conf->config,
+            .die_with = conf->die_with,
         },
     };
     jq_fetch_send(fetch, &msg);

@@ -423,6 +423,7 @@ static enum jq_err open_fetch(struct jq_worker *worker, const struct jq_worker_p
         .host = worker->host,
         .software = SOFTWARE,
         .pid = (uint64_t)getpid(),
+        .die_with = (uint64_t)settings->die_with,
         .config = parts->config,
     };
     worker->fetch = jq_fetch_new(&conf);

@@ -237,6 +237,7 @@ void jq_batch_worker(struct jq_core *core, struct jq_worker *worker, bool exists
         worker->op_batch = jq_batch_number(core);
         worker->op_index = (uint32_t)(op - core->batch->ops);
     }
+    op->u.worker.bound = worker->bound;
     op->kind = exists ? JQ_OP_WORKER_PUT : JQ_OP_WORKER_DELETE;
 }
 

@@ -129,7 +129,9 @@ enum jq_err jq_core_restore_worker(struct jq_core *core, const struct jq_worker_
 {
     struct jq_worker *worker;
 
-    return jq_worker_ghost(core, record->session, record->name, &worker);
+    JQ_TRY(jq_worker_ghost(core, record->session, record->name, &worker));
+    worker->bound = record->bound;
+    return JQ_OK;
 }
 
 enum jq_err jq_core_start(struct jq_core *core, struct jq_now now)
@@ -145,8 +147,12 @@ enum jq_err jq_core_start(struct jq_core *core, struct jq_now now)
     core->start_batch = jq_batch_number(core);
     core->settled_at = jq_ms_add(now.mono, core->conf.settle_ms);
     for (size_t at = 0; (worker = jq_map_next(&core->workers, &at));) {
-        worker->renewed_at = now.mono;
-        worker->lease_at = jq_ms_add(now.mono, core->conf.lease_ms);
+        /* One that ended with the last broker gets no lease, only time to have ended. */
+        const jq_ms lease_ms = core->conf.lease_ms;
+        const jq_ms left_ms = worker->bound ? jq_ms_min(core->conf.settle_ms, lease_ms) : lease_ms;
+        worker->renewed_at = now.mono - (lease_ms - left_ms);
+        worker->lease_at = jq_ms_add(now.mono, left_ms);
+        jq_heap_moved(&core->leases, &worker->in_leases);
     }
     for (size_t at = 0; (client = jq_map_next(&core->clients, &at));)
         jq_client_detached(core, client); /* never frees: it has something stored */

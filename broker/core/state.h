@@ -105,6 +105,7 @@ struct jq_worker {
     struct jq_blob *config; /* may be NULL */
     struct jq_peer *peer;   /* NULL: not connected now */
     bool ghost;             /* known from the store; has not come back yet */
+    bool bound;             /* it ends with the broker's process */
     uint64_t op_batch;      /* its row is op `op_index` of this batch */
     uint32_t op_index;
     bool draining;

@@ -194,7 +194,9 @@ enum jq_err jq_worker_tick(struct jq_core *core)
         const uint64_t session = worker->session, busy = worker->busy;
         char name[JQ_NAME_MAX + 1];
         snprintf(name, sizeof name, "%.*s", JQ_VIEW_ARG(jq_blob_view(worker->name)));
-        JQ_TRY(end(core, worker, true));
+        /* One that never came back after a restart was lost together with the broker: to a power
+         * cut, or as it ends with the broker. That says nothing about its jobs. */
+        JQ_TRY(end(core, worker, !worker->ghost));
         core->count.leases_lost++;
         jq_trace(core, JQ_TRACE_WARN, "lease.expired", "worker=%s session=%016llx jobs=%llu", name,
                  (unsigned long long)session, (unsigned long long)busy);
@@ -262,7 +264,8 @@ static enum jq_err reconcile(struct jq_core *core, struct jq_worker *worker,
     return jq_buf_ok(lost) ? JQ_OK : JQ_ENOMEM;
 }
 
-static enum jq_err describe(struct jq_worker *worker, const struct jq_hello *hello)
+static enum jq_err describe(const struct jq_core *core, struct jq_worker *worker,
+                            const struct jq_hello *hello)
 {
     struct jq_blob *name = jq_blob_new(hello->name);
     struct jq_blob *config = jq_blob_new(hello->config);
@@ -278,6 +281,7 @@ static enum jq_err describe(struct jq_worker *worker, const struct jq_hello *hel
     worker->config = config;
     worker->pid = hello->pid;
     worker->slots = hello->slots;
+    worker->bound = hello->die_with != 0 && hello->die_with == core->conf.pid;
     snprintf(worker->host, sizeof worker->host, "%.*s", JQ_VIEW_ARG(hello->host));
     return JQ_OK;
 }
@@ -316,7 +320,7 @@ enum jq_err jq_worker_hello(struct jq_core *core, struct jq_peer *peer, const st
     worker->credit = worker->granted = 0;
     worker->draining = false;
     jq_worker_idle(core, worker);
-    JQ_TRY(describe(worker, &msg->u.hello));
+    JQ_TRY(describe(core, worker, &msg->u.hello));
     JQ_TRY(jq_batch_reserve(core, 1));
     jq_batch_worker(core, worker, true);
     enum jq_err err = reconcile(core, worker, msg->u.hello.held, &lost, &lost_count);

@@ -218,7 +218,7 @@ int jq_row_bind_request(sqlite3_stmt *statement, const struct jq_request_record 
 
 static uint32_t crc_worker(const struct jq_worker_record *worker)
 {
-    return crc_bytes(CRC_NUMBERS(worker->session, worker->name.size), worker->name);
+    return crc_bytes(CRC_NUMBERS(worker->session, worker->bound, worker->name.size), worker->name);
 }
 
 int jq_row_bind_worker(sqlite3_stmt *statement, const struct jq_worker_record *worker)
@@ -226,6 +226,7 @@ int jq_row_bind_worker(sqlite3_stmt *statement, const struct jq_worker_record *w
     struct binder b = { .statement = statement, .at = 1 };
 
     bind_number(&b, worker->session);
+    bind_number(&b, worker->bound);
     bind_crc(&b, crc_worker(worker));
     bind_bytes(&b, worker->name);
     return b.code;
@@ -447,6 +448,7 @@ enum jq_err jq_row_read_worker(sqlite3_stmt *statement, struct jq_worker_record 
     struct jq_worker_record worker = { 0 };
 
     worker.session = read_number(&r);
+    worker.bound = read_number(&r) != 0;
     const uint32_t crc = read_crc(&r);
     worker.name = read_bytes(&r);
     expect(&r, crc, crc_worker(&worker));

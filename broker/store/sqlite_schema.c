@@ -51,7 +51,8 @@ static const char *const steps[] = {
     "first_id INTEGER NOT NULL, count INTEGER NOT NULL, made_at INTEGER NOT NULL,"
     "crc INTEGER NOT NULL, each BLOB NOT NULL, PRIMARY KEY (session, number))"
     " STRICT, WITHOUT ROWID;"
-    "CREATE TABLE worker (session INTEGER PRIMARY KEY, crc INTEGER NOT NULL, name BLOB NOT NULL)"
+    "CREATE TABLE worker (session INTEGER PRIMARY KEY, bound INTEGER NOT NULL, crc INTEGER NOT "
+    "NULL, name BLOB NOT NULL)"
     " STRICT;",
 };
 

@@ -40,7 +40,7 @@ enum { JQ_SET_COUNT = 10, JQ_RESULT_COUNT = 19, JQ_FIXED_COUNT = 10 };
     "id, discipline, maxsize, blocked, delayed, ready, running, succeeded, failed, cancelled," \
     " crc, name"
 #define JQ_REQUEST_COLUMNS "session, number, first_id, count, made_at, crc, each"
-#define JQ_WORKER_COLUMNS "session, crc, name"
+#define JQ_WORKER_COLUMNS "session, bound, crc, name"
 
 /* Brings the schema from `version` to JQ_STORE_VERSION, in one transaction per step. An SQLite
  * result code; the message is in `db`. */

@@ -158,15 +158,17 @@ static enum jq_err see_worker(void *arg, const struct jq_worker_record *w)
     struct seen *seen = arg;
     const size_t used = strlen(seen->text);
 
-    snprintf(seen->text + used, sizeof(seen->text) - used, "%llu:%.*s ",
-             (unsigned long long)w->session, JQ_VIEW_ARG(w->name));
+    snprintf(seen->text + used, sizeof(seen->text) - used, "%llu:%.*s%s ",
+             (unsigned long long)w->session, JQ_VIEW_ARG(w->name), w->bound ? "!" : "");
     return JQ_OK;
 }
 
 static void put_worker(struct fixture *f, uint64_t session, const char *name)
 {
     struct jq_store_op *op = fixture_op(f, JQ_OP_WORKER_PUT);
-    op->u.worker = (struct jq_worker_record){ .session = session, .name = jq_view_str(name) };
+    op->u.worker = (struct jq_worker_record){ .session = session,
+                                              .bound = session == 2,
+                                              .name = jq_view_str(name) };
 }
 
 void test_workers_are_put_replaced_and_deleted(void **state)
@@ -185,7 +187,7 @@ void test_workers_are_put_replaced_and_deleted(void **state)
     reopen_if_kept(f);
     struct jq_backend *backend = fixture_backend(f);
     assert_int_equal(backend->ops->load_workers(backend, see_worker, &seen), JQ_OK);
-    assert_string_equal(seen.text, "2:b 3:cc ");
+    assert_string_equal(seen.text, "2:b! 3:cc ");
 }
 
 /* Random 64-bit sessions are everywhere, also above INT64_MAX. */

@@ -67,6 +67,7 @@ void driver_open(struct driver *d)
         .fail_in = -1,
     };
     jq_core_conf_default(&d->conf);
+    d->conf.pid = DRIVER_PID;
     OK(jq_store_memory.open(&conf, &d->backend, &detail));
     start(d);
 }
@@ -332,6 +333,7 @@ static uint64_t hello(struct driver *d, enum jq_role role, uint64_t session,
             .software = jq_view_str("test 1"),
             .slots = role == JQ_ROLE_WORKER ? 4 : 0,
             .held = jq_records_of(count, &records),
+            .die_with = role == JQ_ROLE_WORKER ? d->die_with : 0,
         },
     };
     driver_apply(d, peer, &msg);

@@ -20,6 +20,7 @@ struct driver_frame {
     struct jq_msg msg; /* points into data */
 };
 
+enum { DRIVER_PID = 77 };
 enum { DRIVER_READS_MAX = 1024, DRIVER_BATCHES_MAX = 8 };
 
 struct driver {
@@ -28,6 +29,7 @@ struct driver {
     struct jq_backend *backend; /* survives crashes */
     struct jq_now now;
     uint64_t next_peer;
+    uint64_t die_with; /* in the HELLO of workers; the broker's process is DRIVER_PID */
     struct driver_frame *frames;
     size_t count, capacity;
     struct jq_batch *batches[DRIVER_BATCHES_MAX]; /* handed over, not yet durable */

@@ -598,6 +598,50 @@ static void a_running_job_waits_one_lease_for_its_worker_after_a_restart(void **
     assert_int_equal(state_of(d, client, 1), JQ_READY);
 }
 
+static void a_worker_that_was_lost_together_with_the_broker_charges_nothing(void **state)
+{
+    struct driver *d = *state;
+    struct driver_frame frame;
+    uint64_t client = driver_client(d, 7);
+
+    driver_submit(d, client, (struct driver_submit){ .number = 1 });
+    for (uint64_t i = 0; i < 5; i++) { /* power cuts */
+        driver_tick(d, 1000);
+        driver_grant(d, driver_worker(d, 8 + i, 1));
+        driver_commit(d);
+        driver_crash(d);
+        driver_tick(d, 16000);
+    }
+    client = driver_client(d, 70);
+    const struct jq_job_info info = info_of(d, client, 1, &frame);
+    assert_int_equal(info.state, JQ_READY);
+    assert_int_equal(info.crashes, 0);
+    driver_frame_free(&frame);
+}
+
+static void jobs_of_a_worker_that_ended_with_the_broker_wait_for_no_lease(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+
+    d->die_with = DRIVER_PID;
+    driver_submit(d, client, (struct driver_submit){ .number = 1 });
+    driver_grant(d, driver_worker(d, 8, 1));
+    driver_commit(d);
+    driver_crash(d);
+    const uint64_t worker = driver_worker(d, 9, 1);
+    driver_tick(d, 490);
+    assert_false(driver_has(d, worker, JQ_MSG_GRANTS)); /* it may still be ending */
+    driver_tick(d, 20);
+    assert_int_equal(driver_grant(d, worker).id, 1);
+
+    d->die_with = DRIVER_PID + 1; /* another process: it may live on */
+    driver_crash(d);
+    client = driver_worker(d, 10, 1);
+    driver_tick(d, 1000);
+    assert_true(driver_has(d, client, JQ_MSG_GRANTS)); /* 9 was bound as well */
+}
+
 static void settling_ends_when_every_known_worker_is_back_or_time_is_up(void **state)
 {
     struct driver *d = *state;
@@ -987,6 +1031,8 @@ int main(void)
         CLAIM(a_job_whose_running_mark_was_lost_is_readopted_too),
         CLAIM(a_grant_of_a_job_that_was_never_durable_is_lost_with_it),
         CLAIM(a_running_job_waits_one_lease_for_its_worker_after_a_restart),
+        CLAIM(a_worker_that_was_lost_together_with_the_broker_charges_nothing),
+        CLAIM(jobs_of_a_worker_that_ended_with_the_broker_wait_for_no_lease),
         CLAIM(settling_ends_when_every_known_worker_is_back_or_time_is_up),
         CLAIM(a_cancelled_job_that_has_not_started_never_runs),
         CLAIM(cancel_of_a_running_job_tells_its_worker_also_after_a_restart),
