@@ -151,6 +151,7 @@ static void hand_reads(struct jq_turn *turn)
         const uint32_t last = (turn->cost_first + turn->cost_count++) % JQ_TURN_READS_AHEAD;
         turn->costs[last] = cost_of(read);
         turn->cost += cost_of(read);
+        turn->group = read->group;
         free_read(read);
         turn->read_first++;
     }
@@ -158,7 +159,15 @@ static void hand_reads(struct jq_turn *turn)
     turn->read_count = 0;
 }
 
-void jq_turn_batch(struct jq_turn *turn, bool all)
+/* No commit between the reads of one request: what was not there for the first must not be there
+ * for the last. */
+static bool is_in_group(const struct jq_turn *turn)
+{
+    return turn->read_first < turn->read_count && turn->group != 0 &&
+           turn->reads[turn->read_first].group == turn->group;
+}
+
+static void hand_batch(struct jq_turn *turn, bool all)
 {
     if (!turn->batch && jq_store_idle(turn->store) &&
         (all || jq_core_wants_commit(turn->core, turn->now)))
@@ -172,6 +181,14 @@ void jq_turn_batch(struct jq_turn *turn, bool all)
             turn->starved = true;
         }
     }
+}
+
+void jq_turn_batch(struct jq_turn *turn, bool all)
+{
+    if (is_in_group(turn))
+        hand_reads(turn);
+    if (!is_in_group(turn))
+        hand_batch(turn, all);
     if (turn->read_count > 0)
         hand_reads(turn);
 }

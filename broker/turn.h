@@ -47,7 +47,8 @@ struct jq_turn {
     /* What those cost that the store has, oldest first; answers come in that order. */
     uint32_t costs[JQ_TURN_READS_AHEAD];
     uint32_t cost_first, cost_count;
-    uint64_t cost; /* of all of them: rows that they may touch */
+    uint64_t cost;  /* of all of them: rows that they may touch */
+    uint64_t group; /* of the read that was given last */
 };
 
 /* Stops the store, gives the core its batches back, frees what the turn owns. */

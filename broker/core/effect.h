@@ -33,6 +33,7 @@ enum jq_read_kind {
 struct jq_read {
     enum jq_read_kind kind;
     uint64_t token;
+    uint64_t group; /* reads of one request, asked for in a row: best with no commit between them */
     uint64_t after; /* commit sequence that must be durable before */
     uint32_t parts; /* JQ_READ_... */
     uint64_t *ids;  /* owned; jq_free */

@@ -63,6 +63,7 @@ static enum jq_err send(struct jq_core *core, struct jq_lookup *lookup, struct j
     JQ_TRY(reserve_token(lookup));
     JQ_TRY(jq_map_reserve(&core->lookups, 1));
     read->token = ++core->next_token;
+    read->group = lookup->tokens_count ? lookup->tokens[0].token : read->token;
     JQ_TRY(jq_ask_store(core, read));
     lookup->tokens[lookup->tokens_count++] = (struct jq_lookup_token){ read->token, index };
     lookup->reads++;
@@ -147,6 +148,8 @@ enum jq_err jq_core_loaded(struct jq_core *core, struct jq_now now, uint64_t tok
     core->now = now;
     if (!lookup)
         return JQ_OK; /* nobody waits for it any more */
+    if (lookup->reads == lookup->tokens_count)
+        lookup->durable = core->durable;
     if (err != JQ_OK)
         lookup->err = err;
     else if (lookup->by_key && count)

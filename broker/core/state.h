@@ -467,6 +467,7 @@ struct jq_lookup {
     bool by_key;               /* answers are gathered in `ids`, 0: no such job */
     struct jq_dlink in_client; /* a SUBMIT with keys: client->parked */
     struct jq_buf kept;        /* what the request needs kept, encoded */
+    uint64_t durable;          /* the last durable batch when the first answer came */
     uint64_t *ids;             /* asked for; owned */
     uint32_t count;
     uint64_t number[4]; /* small things, by the asker */

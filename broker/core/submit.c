@@ -247,29 +247,7 @@ static enum jq_err accept_all(struct jq_core *core, struct jq_client *client, ui
 
 /* ---- keys that may be in the store ---- */
 
-/* lookup->number: session, request number, keys answered so far, index of each by read token. */
-static void keys_loaded(struct jq_core *core, struct jq_lookup *lookup)
-{
-    struct jq_client *client = jq_map_find(&core->clients, lookup->number[0]);
-    struct jq_msg msg;
-
-    if (!client || !jq_dlink_used(&lookup->in_client) ||
-        jq_client_request(client, lookup->number[1]) || lookup->number[1] <= client->answered)
-        return; /* it said BYE, or that it has the answer, or the request was answered meanwhile */
-    JQ_CHECK(jq_msg_decode(jq_buf_view(&lookup->kept), &msg) == JQ_OK);
-    enum jq_err err = lookup->err;
-    if (err == JQ_OK)
-        err = accept_all(core, client, lookup->number[1], &msg.u.submit, true, lookup);
-    if (err == JQ_OK && !client->peer)
-        jq_client_detached(core, client); /* a tied job waits for less time than answers do */
-    if (err == JQ_OK || !client->peer)
-        return;
-    if (jq_client_request(client, lookup->number[1]))
-        jq_break_peer(core, client->peer); /* accepted: an error would not be true */
-    else
-        jq_tell_error(core, client->peer, lookup->number[1], err == JQ_ENOMEM ? JQ_EBUSY : err,
-                      NULL);
-}
+static void keys_loaded(struct jq_core *core, struct jq_lookup *lookup);
 
 static bool parked_already(const struct jq_client *client, uint64_t number)
 {
@@ -315,6 +293,37 @@ static bool keys_in_memory(const struct jq_core *core, const struct jq_submit *s
         if (spec.key.size && !jq_job_find_key(core, spec.key))
             return false;
     return true;
+}
+
+/* lookup->number: session, request number, keys answered so far, index of each by read token. */
+static void keys_loaded(struct jq_core *core, struct jq_lookup *lookup)
+{
+    struct jq_client *client = jq_map_find(&core->clients, lookup->number[0]);
+    struct jq_msg msg;
+
+    if (!client || !jq_dlink_used(&lookup->in_client) ||
+        jq_client_request(client, lookup->number[1]) || lookup->number[1] <= client->answered)
+        return; /* it said BYE, or that it has the answer, or the request was answered meanwhile */
+    JQ_CHECK(jq_msg_decode(jq_buf_view(&lookup->kept), &msg) == JQ_OK);
+    enum jq_err err = lookup->err;
+    jq_dlist_remove(&lookup->in_client);
+    /* A job may have come and gone between two of the answers, known to neither. */
+    if (err == JQ_OK && lookup->durable != core->durable && !keys_in_memory(core, &msg.u.submit)) {
+        if (!client->peer)
+            return; /* it will ask again */
+        err = park(core, client->peer, &msg);
+    } else if (err == JQ_OK) {
+        err = accept_all(core, client, lookup->number[1], &msg.u.submit, true, lookup);
+    }
+    if (err == JQ_OK && !client->peer)
+        jq_client_detached(core, client); /* a tied job waits for less time than answers do */
+    if (err == JQ_OK || !client->peer)
+        return;
+    if (jq_client_request(client, lookup->number[1]))
+        jq_break_peer(core, client->peer); /* accepted: an error would not be true */
+    else
+        jq_tell_error(core, client->peer, lookup->number[1], err == JQ_ENOMEM ? JQ_EBUSY : err,
+                      NULL);
 }
 
 enum jq_err jq_submit_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)

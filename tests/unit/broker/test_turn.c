@@ -430,6 +430,30 @@ static void few_reads_at_a_time_stand_before_the_next_commit(void **state)
     assert_false(jq_turn_is_behind(turn));
 }
 
+static void no_commit_comes_between_the_reads_of_one_request(void **state)
+{
+    enum { READS = JQ_TURN_READS_AHEAD + 10 };
+    struct jq_turn *turn = *state;
+
+    play.has_batch = true;
+    play.wants_commit = true;
+    for (int i = 0; i < READS; i++) {
+        add_read(0);
+        play.effects[0].u.read.group = 5;
+        jq_turn_effects(turn);
+    }
+    assert_int_equal(play.reads, JQ_TURN_READS_AHEAD);
+    jq_turn_batch(turn, false);
+    assert_int_equal(play.committed, 0);
+    for (int i = 0; i < 10; i++) {
+        end_read();
+        assert_int_equal(jq_turn_complete(turn), JQ_OK);
+    }
+    jq_turn_batch(turn, false);
+    assert_int_equal(play.reads, READS);
+    assert_int_equal(play.committed, 1);
+}
+
 static void a_failed_read_is_told_to_the_core_and_no_more(void **state)
 {
     struct jq_turn *turn = *state;
@@ -535,6 +559,7 @@ int main(void)
         CASE(a_read_goes_behind_the_batch_that_it_depends_on),
         CASE(a_read_that_the_store_has_no_memory_for_is_offered_again),
         CASE(few_reads_at_a_time_stand_before_the_next_commit),
+        CASE(no_commit_comes_between_the_reads_of_one_request),
         CASE(a_failed_read_is_told_to_the_core_and_no_more),
         CASE(a_malformed_frame_is_answered_and_goes_no_further),
         CASE(a_frame_that_the_core_has_no_memory_for_costs_the_connection),

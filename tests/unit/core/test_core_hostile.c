@@ -552,6 +552,52 @@ static void a_tied_job_of_a_client_that_left_while_the_store_was_asked_is_cancel
     assert_int_equal(d->core->jobs.count, 1);
 }
 
+static void submit_two_keys(struct driver *d, uint64_t client, uint64_t number)
+{
+    struct jq_buf jobs = { 0 };
+
+    for (const char *key = "xy"; *key; key++)
+        jq_job_spec_write(
+            &jobs, &(struct jq_job_spec){ .handler = jq_view_str("noop"), .key = jq_view(key, 1) });
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_SUBMIT,
+        .correlation = number,
+        .u.submit = { .queue = jq_view_str("q"), .jobs = jq_records_of(2, &jobs) },
+    };
+    driver_apply(d, client, &msg);
+    jq_buf_fini(&jobs);
+}
+
+static void a_key_that_came_and_went_between_two_answers_is_found(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 9);
+    const uint64_t other = driver_client(d, 9);
+    struct jq_ack ack;
+
+    submit_two_keys(d, client, 1);
+    const uint64_t token = d->reads[0].token;
+    assert_int_equal(d->reads[1].group, d->reads[0].group);
+    assert_int_equal(jq_core_loaded(d->core, d->now, token, JQ_OK, NULL, 0, false), JQ_OK);
+    const struct jq_read second = d->reads[1]; /* it comes late */
+    jq_free(d->reads[0].ids);
+    jq_free(d->reads[0].key);
+    d->read_count = 0;
+    driver_submit(d, other, (struct driver_submit){ .number = 1, .key = "x" });
+    driver_commit(d);
+    driver_done(d, worker, driver_grant(d, worker), JQ_OUTCOME_EXITED, 0);
+    driver_commit(d);
+    assert_int_equal(d->core->jobs.count, 0);
+    d->reads[d->read_count++] = second;
+    driver_commit(d);
+    struct driver_frame frame = driver_expect(d, client, JQ_MSG_SUBMITTED);
+    struct jq_reader r = jq_records_reader(frame.msg.u.submitted.each);
+    assert_true(jq_ack_next(&r, &ack));
+    assert_int_equal(ack.id, 1);
+    assert_int_equal(ack.created, 0);
+    driver_frame_free(&frame);
+}
+
 static void statistics_of_thousands_of_workers_fit_one_frame(void **state)
 {
     enum { WORKERS = 2400 }; /* with 16 KiB of settings each: more than a frame */
@@ -613,6 +659,7 @@ int main(void)
         CLAIM(a_connection_with_a_new_session_owes_nothing_of_the_old),
         CLAIM(worker_sessions_of_one_connection_are_bounded),
         CLAIM(a_tied_job_of_a_client_that_left_while_the_store_was_asked_is_cancelled),
+        CLAIM(a_key_that_came_and_went_between_two_answers_is_found),
         CLAIM(statistics_of_thousands_of_workers_fit_one_frame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
