@@ -112,13 +112,17 @@ static void free_sessions(struct jq_core *core)
 static void free_jobs(struct jq_core *core)
 {
     struct jq_queue *queue;
+    struct jq_dlink *link;
     struct jq_job *job;
 
-    for (size_t at = 0; (job = jq_map_next(&core->jobs, &at));)
+    while ((link = jq_dlist_first(&core->all))) {
+        job = JQ_ELEMENT(link, struct jq_job, in_all);
+        jq_dlist_remove(link);
         jq_job_free(job);
+    }
     for (size_t at = 0; (queue = jq_map_next(&core->queues, &at));)
         jq_queue_free(queue);
-    jq_map_fini(&core->jobs);
+    jq_idmap_fini(&core->jobs);
     jq_map_fini(&core->keys);
     jq_map_fini(&core->queues);
     jq_map_fini(&core->queue_names);

@@ -105,7 +105,7 @@ void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
 
 struct jq_job *jq_job_find(const struct jq_core *core, uint64_t id)
 {
-    return jq_map_find(&core->jobs, id);
+    return jq_idmap_find(&core->jobs, id);
 }
 
 /* ---- keys ---- */
@@ -165,7 +165,7 @@ enum jq_err jq_job_reserve(struct jq_core *core, struct jq_queue *queue, size_t 
 {
     JQ_TRY(jq_batch_reserve(core, count + 1));
     JQ_TRY(jq_heap_reserve(&queue->sorted, count));
-    return jq_map_reserve(&core->jobs, count);
+    return jq_idmap_reserve(&core->jobs, count);
 }
 
 static void leave(struct jq_core *core, struct jq_job *job)
@@ -199,7 +199,7 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
 
 void jq_job_place(struct jq_core *core, struct jq_job *job)
 {
-    JQ_CHECK(jq_map_put(&core->jobs, job->id, job) == JQ_OK);
+    JQ_CHECK(jq_idmap_put(&core->jobs, job->id, job) == JQ_OK);
     jq_dlist_append(&core->all, &job->in_all);
     enter(core, job, true);
 }
@@ -278,7 +278,7 @@ void jq_job_forget_durable(struct jq_core *core)
         JQ_CHECK(jq_dlist_empty(&job->waits) && jq_dlist_empty(&job->readers));
         jq_dlist_remove(&job->in_place);
         jq_dlist_remove(&job->in_all);
-        jq_map_remove(&core->jobs, job->id);
+        jq_idmap_remove(&core->jobs, job->id);
         key_remove(core, job);
         jq_job_free(job);
     }

@@ -47,7 +47,7 @@ static enum jq_err restore_tied(struct jq_core *core, struct jq_job *job)
 static enum jq_err place(struct jq_core *core, struct jq_job *job,
                          const struct jq_job_record *record)
 {
-    JQ_TRY(jq_map_reserve(&core->jobs, 1));
+    JQ_TRY(jq_idmap_reserve(&core->jobs, 1));
     JQ_TRY(jq_heap_reserve(&job->queue->sorted, 1));
     if (record->worker.size) {
         job->ran_on = jq_blob_new(record->worker);

@@ -21,6 +21,7 @@
 #include "broker/core/order.h"
 #include "proto/base/dlist.h"
 #include "proto/base/heap.h"
+#include "proto/base/idmap.h"
 #include "proto/base/map.h"
 #include "proto/base/rng.h"
 
@@ -223,7 +224,7 @@ struct jq_core {
     bool space_low;
     bool started;
 
-    struct jq_map jobs;        /* id -> struct jq_job */
+    struct jq_idmap jobs;      /* struct jq_job */
     struct jq_dlist all;       /* every job in memory, in id order */
     struct jq_dlist ended;     /* by end_batch */
     struct jq_map keys;        /* hash -> struct jq_job, chained */

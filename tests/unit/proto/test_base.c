@@ -14,6 +14,7 @@
 #include "proto/base/buf.h"
 #include "proto/base/crc32c.h"
 #include "proto/base/heap.h"
+#include "proto/base/idmap.h"
 #include "proto/base/map.h"
 #include "proto/base/rng.h"
 
@@ -202,6 +203,51 @@ static void a_map_agrees_with_an_array(void **state)
     jq_map_fini(&map);
 }
 
+static void an_idmap_agrees_with_an_array(void **state)
+{
+    (void)state;
+    enum { IDS = 1000 };
+    static int values[IDS];
+    static bool present[IDS];
+    struct jq_idmap map = { 0 };
+    struct jq_rng rng;
+    size_t count = 0;
+
+    jq_rng_init(&rng, 3);
+    for (int step = 0; step < 20000; step++) {
+        const size_t i = jq_rng_below(&rng, IDS);
+        const uint64_t id = i % 2 ? i : UINT64_MAX - i; /* both ends of the numbers */
+        assert_ptr_equal(jq_idmap_find(&map, id), present[i] ? &values[i] : NULL);
+        if (present[i])
+            assert_ptr_equal(jq_idmap_remove(&map, id), &values[i]);
+        else
+            assert_int_equal(jq_idmap_put(&map, id, &values[i]), JQ_OK);
+        present[i] = !present[i];
+        count += present[i] ? 1 : (size_t)-1;
+        assert_int_equal(map.count, count);
+    }
+    assert_null(jq_idmap_remove(&map, IDS + 7));
+    jq_idmap_fini(&map);
+}
+
+static void an_idmap_takes_what_was_reserved_without_memory(void **state)
+{
+    (void)state;
+    struct jq_idmap map = { 0 };
+    int value = 0;
+
+    assert_int_equal(jq_idmap_reserve(&map, 1000), JQ_OK);
+    jq_alloc_fail_after(0, 1);
+    for (uint64_t id = 63; id < 1063; id++)
+        assert_int_equal(jq_idmap_put(&map, id, &value), JQ_OK);
+    enum jq_err err = JQ_OK;
+    for (uint64_t id = 1063; err == JQ_OK; id++)
+        err = jq_idmap_put(&map, id, &value);
+    jq_alloc_fail_after(-1, 0);
+    assert_int_equal(err, JQ_ENOMEM);
+    jq_idmap_fini(&map);
+}
+
 static void a_map_without_memory_has_not_changed(void **state)
 {
     (void)state;
@@ -297,6 +343,8 @@ int main(void)
         cmocka_unit_test(a_heap_without_memory_has_not_changed),
         cmocka_unit_test(a_map_agrees_with_an_array),
         cmocka_unit_test(a_map_without_memory_has_not_changed),
+        cmocka_unit_test(an_idmap_agrees_with_an_array),
+        cmocka_unit_test(an_idmap_takes_what_was_reserved_without_memory),
         cmocka_unit_test(the_same_seed_gives_the_same_numbers),
         cmocka_unit_test(random_numbers_stay_below_their_bound_and_reach_it),
         cmocka_unit_test(the_checksum_is_that_of_the_rfc),

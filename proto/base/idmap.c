@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * idmap.c - see idmap.h. */
+#include "proto/base/idmap.h"
+
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+
+enum {
+    PAGE_IDS = 64,
+    SPARES_MAX = 256, /* pages kept when they become empty */
+};
+
+struct jq_idmap_page {
+    uint64_t key; /* in `pages` */
+    uint32_t used;
+    struct jq_idmap_page *next_spare;
+    void *values[PAGE_IDS];
+};
+
+static uint64_t key_of(uint64_t id)
+{
+    return id / PAGE_IDS + 1;
+}
+
+static void spare(struct jq_idmap *map, struct jq_idmap_page *page)
+{
+    page->next_spare = map->spares;
+    map->spares = page;
+    map->spare_count++;
+}
+
+void jq_idmap_fini(struct jq_idmap *map)
+{
+    struct jq_idmap_page *page;
+
+    for (size_t at = 0; (page = jq_map_next(&map->pages, &at));)
+        jq_free(page);
+    while ((page = map->spares)) {
+        map->spares = page->next_spare;
+        jq_free(page);
+    }
+    jq_map_fini(&map->pages);
+    *map = (struct jq_idmap){ 0 };
+}
+
+enum jq_err jq_idmap_reserve(struct jq_idmap *map, size_t more)
+{
+    const size_t pages = more / PAGE_IDS + 2; /* the first and the last in part */
+
+    JQ_TRY(jq_map_reserve(&map->pages, pages));
+    while (map->spare_count < pages) {
+        struct jq_idmap_page *page = jq_alloc_zero(1, sizeof *page);
+        if (!page)
+            return JQ_ENOMEM;
+        spare(map, page);
+    }
+    return JQ_OK;
+}
+
+static struct jq_idmap_page *find_page(const struct jq_idmap *map, uint64_t id)
+{
+    const uint64_t key = key_of(id);
+
+    return map->last && map->last->key == key ? map->last : jq_map_find(&map->pages, key);
+}
+
+static struct jq_idmap_page *make_page(struct jq_idmap *map, uint64_t id)
+{
+    if (!map->spares && jq_idmap_reserve(map, 1) != JQ_OK)
+        return NULL;
+    struct jq_idmap_page *page = map->spares;
+    const uint64_t key = key_of(id);
+    if (jq_map_put(&map->pages, key, page) != JQ_OK)
+        return NULL;
+    map->spares = page->next_spare;
+    map->spare_count--;
+    page->key = key;
+    return page;
+}
+
+enum jq_err jq_idmap_put(struct jq_idmap *map, uint64_t id, void *value)
+{
+    struct jq_idmap_page *page = find_page(map, id);
+
+    JQ_CHECK(value != NULL);
+    if (!page)
+        page = make_page(map, id);
+    if (!page)
+        return JQ_ENOMEM;
+    JQ_CHECK(!page->values[id % PAGE_IDS]);
+    page->values[id % PAGE_IDS] = value;
+    map->last = page;
+    page->used++;
+    map->count++;
+    return JQ_OK;
+}
+
+void *jq_idmap_find(const struct jq_idmap *map, uint64_t id)
+{
+    const struct jq_idmap_page *page = find_page(map, id);
+    return page ? page->values[id % PAGE_IDS] : NULL;
+}
+
+void *jq_idmap_remove(struct jq_idmap *map, uint64_t id)
+{
+    struct jq_idmap_page *page = find_page(map, id);
+    void *value = page ? page->values[id % PAGE_IDS] : NULL;
+
+    if (!value)
+        return NULL;
+    page->values[id % PAGE_IDS] = NULL;
+    map->count--;
+    if (--page->used)
+        return value;
+    jq_map_remove(&map->pages, page->key);
+    if (map->last == page)
+        map->last = NULL;
+    if (map->spare_count < SPARES_MAX)
+        spare(map, page);
+    else
+        jq_free(page);
+    return value;
+}
