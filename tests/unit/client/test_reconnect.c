@@ -99,7 +99,8 @@ static void a_broker_that_restarts_loses_nothing(void **state)
             else
                 assert_int_equal(jobq_call(client, &job, future), 0);
         }
-        assert_int_equal(jobq_flush(client, 0), JOBQ_ETIMEDOUT);
+        const int rc = jobq_flush(client, 0); /* sent; answered only by a broker that was quick */
+        assert_true(rc == 0 || rc == JOBQ_ETIMEDOUT);
         fb_stop(fb);
         fb_start(fb);
         assert_int_equal(jobq_flush(client, -1), 0);
