@@ -253,8 +253,12 @@ static void keep_link(struct jobq_client *client, jq_ms now)
         jq_link_sent(link, now, JQ_LINK_HELLO);
         jq_pending_reconnected(&client->pending); /* all that is unanswered follows it */
     }
-    if ((actions & JQ_LINK_PING) && send_ping(client))
+    if (actions & JQ_LINK_PING) {
+        /* With no broker it goes nowhere, and counts as asked all the same: it would be due again
+         * at once, and whoever waits would never sleep. */
+        (void)send_ping(client);
         jq_link_sent(link, now, JQ_LINK_PING);
+    }
 }
 
 /* HELLO is the first message of a connection, or nothing is. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_reconnect.c - what can go wrong between a client and its broker. */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "client/request.h"
+#include "proto/base/clock.h"
 #include "tests/unit/client/fake_broker.h"
 
 static struct jobq_future *start(struct jobq_client *client, const char *handler)
@@ -137,6 +139,32 @@ static void a_silent_broker_is_connected_to_anew(void **state)
     jobq_close(&client);
 }
 
+/* A host's loop shows each turn: a wait inside of the library takes the same ones. */
+static void waiting_for_a_broker_that_is_gone_is_idle(void **state)
+{
+    struct fake_broker *fb = *state;
+    struct jobq_client *client = fb_client(fb, FB_WAIT_MS);
+    struct jobq_future *held = start(client, "hold");
+    int turns = 0;
+
+    assert_int_equal(jobq_flush(client, -1), 0);
+    assert_int_equal(jobq_future_wait(held, 0), JOBQ_ETIMEDOUT);
+    fb_stop(fb);
+    struct pollfd poller = { .fd = jobq_client_fd(client), .events = POLLIN };
+    const uint64_t end = jq_clock_mono_ns() + (uint64_t)10 * FB_HEARTBEAT_MS * 1000000;
+    for (; jq_clock_mono_ns() < end; turns++) {
+        assert_int_equal(jobq_client_process(client), 0);
+        const int64_t wish = jobq_client_timeout_ms(client);
+        poll(&poller, 1, wish < 0 || wish > FB_HEARTBEAT_MS ? FB_HEARTBEAT_MS : (int)wish);
+    }
+    assert_in_range(turns, 1, 200);
+    fb_start(fb);
+    fb_release(fb);
+    assert_int_equal(jobq_future_wait(held, -1), 0);
+    jobq_future_free(&held);
+    jobq_close(&client);
+}
+
 static void a_waiting_client_pings_and_stays(void **state)
 {
     struct fake_broker *fb = *state;
@@ -259,6 +287,7 @@ int main(void)
         TEST(a_forgotten_connection_says_hello_and_repeats_what_is_unanswered),
         TEST(a_broker_that_restarts_loses_nothing),
         TEST(a_silent_broker_is_connected_to_anew),
+        TEST(waiting_for_a_broker_that_is_gone_is_idle),
         TEST(a_waiting_client_pings_and_stays),
         TEST(a_broker_of_another_version_is_told_apart),
         TEST(requests_wait_for_a_broker_that_comes_later),
