@@ -158,8 +158,9 @@ static enum jq_err turn_once(struct loop *loop)
     JQ_TRY(jq_turn_complete(turn));
     jq_turn_batch(turn, all);
     jq_turn_effects(turn);
+    const bool more_late = !all && jq_turn_late(turn);
     loop->is_listening = !all && !jq_turn_is_behind(turn);
-    loop->has_more = loop->is_listening && jq_turn_frames(turn);
+    loop->has_more = (loop->is_listening && jq_turn_frames(turn)) || more_late;
     turn->metrics->turns++;
     jq_turn_tick(turn);
     jq_turn_batch(turn, all);

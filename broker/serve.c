@@ -305,6 +305,7 @@ static enum jq_loop_end run(struct broker *b)
         .durable = b->recovered.number,
         .space_low = b->recovered.space_low,
     };
+    jq_turn_init(&b->turn);
     return jq_loop_run(&conf);
 }
 

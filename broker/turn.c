@@ -29,8 +29,14 @@ static void free_done(struct jq_turn *turn)
     jq_store_done_fini(&turn->done);
 }
 
+void jq_turn_init(struct jq_turn *turn)
+{
+    jq_dlist_init(&turn->late);
+}
+
 void jq_turn_fini(struct jq_turn *turn)
 {
+    jq_turn_late_fini(turn);
     if (turn->batch)
         jq_core_give_batch(turn->core, turn->batch);
     if (turn->has_done)
@@ -196,7 +202,7 @@ void jq_turn_batch(struct jq_turn *turn, bool all)
 bool jq_turn_is_behind(const struct jq_turn *turn)
 {
     return turn->batch || turn->read_count - turn->read_first > READS_WAITING_MAX ||
-           (jq_core_full(turn->core) && !jq_store_idle(turn->store));
+           jq_turn_late_is_full(turn) || (jq_core_full(turn->core) && !jq_store_idle(turn->store));
 }
 
 bool jq_turn_is_settled(const struct jq_turn *turn)

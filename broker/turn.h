@@ -17,6 +17,7 @@
 #include "broker/peers.h"
 #include "broker/store/store.h"
 #include "broker/transport.h"
+#include "proto/base/dlist.h"
 #include "proto/base/err.h"
 
 enum { JQ_TURN_READS_AHEAD = 256 }; /* given to the store and not answered, at most */
@@ -37,6 +38,10 @@ struct jq_turn {
     bool space_low;         /* as the core was told */
     struct jq_batch *batch; /* taken from the core, not yet by the store; NULL: none */
 
+    /* Owned: SUBMITs, and what their senders sent after them, until the core has room: in order. */
+    struct jq_dlist late;
+    size_t late_count, late_bytes;
+
     bool has_done; /* `done` has not been taken by the core yet */
     struct jq_store_done done;
 
@@ -51,12 +56,16 @@ struct jq_turn {
     uint64_t group; /* of the read that was given last */
 };
 
+/* Once, before anything else; the rest of the struct is the caller's to fill. */
+void jq_turn_init(struct jq_turn *turn);
 /* Stops the store, gives the core its batches back, frees what the turn owns. */
 void jq_turn_fini(struct jq_turn *turn);
 
 /* All completions of the store go to the core. UNKNOWN: a commit failed; the error is logged, and
  * nothing may be sent any more. */
 JQ_MUST_USE enum jq_err jq_turn_complete(struct jq_turn *turn);
+/* Frames that were late and need not wait any longer. True: there are more of them. */
+bool jq_turn_late(struct jq_turn *turn);
 /* Reads, decodes and applies a bounded number of frames. True: there may be more. */
 bool jq_turn_frames(struct jq_turn *turn);
 /* What is due in core and peers, and the loss of peers. */
@@ -65,6 +74,11 @@ void jq_turn_tick(struct jq_turn *turn);
 void jq_turn_effects(struct jq_turn *turn);
 /* Hands the open batch over when the store is idle and somebody waits for it, or `all`. */
 void jq_turn_batch(struct jq_turn *turn, bool all);
+
+/* Private to turn*.c: frees what is late. */
+void jq_turn_late_fini(struct jq_turn *turn);
+/* So much is late that nothing more may be read. */
+bool jq_turn_late_is_full(const struct jq_turn *turn);
 
 /* The open batch is as large as it may get and the store is busy, or very many reads wait for it:
  * read no more frames for now. */

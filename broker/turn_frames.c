@@ -4,6 +4,7 @@
  * for its sender. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "broker/turn.h"
 #include "proto/base/alloc.h"
@@ -14,6 +15,8 @@
 enum {
     FRAMES_PER_TURN = 256,
     BYTES_PER_TURN = 1 << 20, /* a frame may hold thousands of jobs: the disk must not wait long */
+    LATE_MAX = 1024,          /* frames kept for later */
+    LATE_BYTES_MAX = 64 << 20,
 };
 
 /* Best effort: a peer that hears nothing asks again. */
@@ -48,17 +51,83 @@ static void refuse_version(struct jq_turn *turn, uint64_t peer, const struct jq_
     refuse(turn, peer, msg->correlation, JQ_EVERSION, text);
 }
 
-static void take_frame(struct jq_turn *turn, uint64_t route, struct jq_view frame)
+/* ---- late frames ---- */
+
+/* Many clients can fill a batch faster than the disk takes it. Were all reading to stop then,
+ * workers would starve beside a full queue: so only SUBMITs stop, and what their senders sent after
+ * them. */
+struct late_frame {
+    struct jq_dlink link;
+    uint64_t peer;
+    size_t size;
+    uint8_t data[];
+};
+
+bool jq_turn_late_is_full(const struct jq_turn *turn)
+{
+    return turn->late_count >= LATE_MAX || turn->late_bytes >= LATE_BYTES_MAX;
+}
+
+static bool is_late(const struct jq_turn *turn, uint64_t peer)
+{
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&turn->late, at));)
+        if (JQ_ELEMENT(at, struct late_frame, link)->peer == peer)
+            return true;
+    return false;
+}
+
+/* False: no memory. The frame is taken now, then. */
+static bool keep_late(struct jq_turn *turn, uint64_t peer, struct jq_view frame)
+{
+    struct late_frame *late = jq_alloc(sizeof(*late) + frame.size);
+
+    if (!late)
+        return false;
+    late->peer = peer;
+    late->size = frame.size;
+    memcpy(late->data, frame.data, frame.size);
+    late->link = (struct jq_dlink){ NULL, NULL };
+    jq_dlist_append(&turn->late, &late->link);
+    turn->late_count++;
+    turn->late_bytes += frame.size;
+    return true;
+}
+
+static struct late_frame *take_late(struct jq_turn *turn)
+{
+    struct jq_dlink *link = jq_dlist_first(&turn->late);
+
+    if (!link)
+        return NULL;
+    struct late_frame *late = JQ_ELEMENT(link, struct late_frame, link);
+    jq_dlist_remove(link);
+    turn->late_count--;
+    turn->late_bytes -= late->size;
+    return late;
+}
+
+void jq_turn_late_fini(struct jq_turn *turn)
+{
+    struct late_frame *late;
+
+    while ((late = take_late(turn)))
+        jq_free(late);
+}
+
+/* ---- frames ---- */
+
+static bool must_wait(const struct jq_turn *turn, uint64_t peer, const struct jq_msg *msg)
+{
+    if (turn->late_count > 0 && is_late(turn, peer))
+        return true;
+    return msg->tag == JQ_MSG_SUBMIT && jq_core_crowded(turn->core) && !jq_store_idle(turn->store);
+}
+
+static void take_message(struct jq_turn *turn, uint64_t peer, struct jq_view frame, bool may_wait)
 {
     struct jq_msg msg;
-    uint64_t peer;
 
-    enum jq_err err = jq_peers_hear(turn->peers, route, turn->now.mono, &peer);
-    if (err != JQ_OK) {
-        *(err == JQ_EBUSY ? &turn->metrics->refused_peer : &turn->metrics->refused_memory) += 1;
-        return;
-    }
-    err = jq_msg_decode(frame, &msg);
+    enum jq_err err = jq_msg_decode(frame, &msg);
     if (err == JQ_EVERSION) {
         refuse_version(turn, peer, &msg);
         return;
@@ -68,6 +137,8 @@ static void take_frame(struct jq_turn *turn, uint64_t route, struct jq_view fram
         refuse(turn, peer, 0, JQ_EPROTO, jq_err_text(JQ_EPROTO));
         return;
     }
+    if (may_wait && must_wait(turn, peer, &msg) && keep_late(turn, peer, frame))
+        return;
     if (jq_core_apply(turn->core, turn->now, peer, &msg) != JQ_OK) {
         turn->metrics->refused_memory++;
         refuse(turn, peer, msg.correlation, JQ_ENOMEM, jq_err_text(JQ_ENOMEM));
@@ -78,6 +149,36 @@ static void take_frame(struct jq_turn *turn, uint64_t route, struct jq_view fram
     }
     if (msg.tag == JQ_MSG_HELLO)
         jq_peers_greet(turn->peers, peer);
+}
+
+static void take_frame(struct jq_turn *turn, uint64_t route, struct jq_view frame)
+{
+    uint64_t peer;
+
+    const enum jq_err err = jq_peers_hear(turn->peers, route, turn->now.mono, &peer);
+    if (err == JQ_OK)
+        take_message(turn, peer, frame, true);
+    else
+        *(err == JQ_EBUSY ? &turn->metrics->refused_peer : &turn->metrics->refused_memory) += 1;
+}
+
+static bool late_may_go(const struct jq_turn *turn)
+{
+    return turn->late_count > 0 && !jq_core_full(turn->core) &&
+           (!jq_core_crowded(turn->core) || jq_store_idle(turn->store));
+}
+
+bool jq_turn_late(struct jq_turn *turn)
+{
+    size_t bytes = 0;
+
+    while (bytes < BYTES_PER_TURN && late_may_go(turn)) {
+        struct late_frame *late = take_late(turn);
+        bytes += late->size;
+        take_message(turn, late->peer, jq_view(late->data, late->size), false);
+        jq_free(late);
+    }
+    return late_may_go(turn);
 }
 
 bool jq_turn_frames(struct jq_turn *turn)

@@ -24,7 +24,9 @@ enum {
     JQ_FRAME_MAX = 36 << 20,      /* one frame: the largest result (value or four parts) fits */
     JQ_FRAME_SOFT = 256 << 10,    /* a sender that batches closes its frame past this */
 
-    JQ_JOBS_PER_FRAME = 8192, /* records of one list in one frame */
+    JQ_JOBS_PER_FRAME = 8192, /* records of one list in one frame, but for the next */
+    JQ_HELD_MAX = 32768,      /* jobs a worker may hold, its unacknowledged ends included: one HELLO
+                                 lists them all. Fewer, and short jobs would wait for commits */
     JQ_DEPTH_MAX = 8,         /* nesting of a frame */
     JQ_NODES_MAX = 1 << 18,   /* msgpack tokens of a frame */
     JQ_VERSION_TEXT_MAX = 32,

@@ -271,7 +271,7 @@ static struct jq_run *take_grant(struct jq_fetch *fetch, struct jq_now now,
     if (where == JQ_AT_EXEC)
         jq_fetch_shrink(fetch);
     const struct jq_place *place = &fetch->places[where];
-    if (fetch->stage != JQ_STAGE_WORKING || fetch->held.count >= JQ_JOBS_PER_FRAME ||
+    if (fetch->stage != JQ_STAGE_WORKING || fetch->held.count >= JQ_HELD_MAX ||
         (where == JQ_AT_EXEC && place->out >= place->capacity)) {
         jq_fetch_tell_release(fetch, grant->id, grant->fence);
         return NULL;
@@ -490,7 +490,7 @@ void jq_fetch_check(const struct jq_fetch *fetch)
     for (int where = 0; where < JQ_WHERES; where++)
         JQ_CHECK(out[where] <= fetch->places[where].out);
     JQ_CHECK(fetch->places[JQ_AT_EXEC].out <= fetch->conf.slots);
-    JQ_CHECK(fetch->held.count <= JQ_JOBS_PER_FRAME);
+    JQ_CHECK(fetch->held.count <= JQ_HELD_MAX);
     JQ_CHECK(bytes == fetch->held_bytes);
     JQ_CHECK(fetch->link == JQ_LINK_UP || fetch->done.count == 0);
 }

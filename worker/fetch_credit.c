@@ -20,7 +20,7 @@
  *  5. Credit told but not used is taken back by telling a lower total.
  *  6. Nothing is asked for while draining, for half a second after a run came back for want of
  *     processes or descriptors, while unacknowledged outcomes hold too many bytes, or past
- *     JQ_JOBS_PER_FRAME runs held (what a HELLO can list).
+ *     JQ_HELD_MAX runs held (what a HELLO can list).
  *
  * CREDIT is told when a slot would stand idle otherwise, or when a quarter of the window is free:
  * one frame for many jobs. */
@@ -90,7 +90,7 @@ static uint64_t room(const struct jq_fetch *fetch, struct jq_now now)
         free = free < idle ? free : idle;
     }
     const uint64_t listed = fetch->held.count;
-    const uint64_t listable = listed < JQ_JOBS_PER_FRAME ? JQ_JOBS_PER_FRAME - listed : 0;
+    const uint64_t listable = listed < JQ_HELD_MAX ? JQ_HELD_MAX - listed : 0;
     return free < listable ? free : listable;
 }
 

@@ -33,7 +33,7 @@ void jq_fetch_greet(struct jq_fetch *fetch, struct jq_now now)
         jq_held_write(&held, &(struct jq_held){ .id = run->id, .fence = run->fence });
         count++;
     }
-    JQ_CHECK(count <= JQ_JOBS_PER_FRAME);
+    JQ_CHECK(count <= JQ_HELD_MAX);
     fetch->link = JQ_LINK_GREETING;
     fetch->hello_number++;
     fetch->asked_at = now.mono;

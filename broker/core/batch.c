@@ -260,6 +260,11 @@ bool jq_core_full(const struct jq_core *core)
                            core->batch->bytes >= BATCH_BYTES_MAX);
 }
 
+bool jq_core_crowded(const struct jq_core *core)
+{
+    return core->batch && core->batch->live >= core->conf.batch_jobs_max;
+}
+
 bool jq_core_wants_commit(const struct jq_core *core, struct jq_now now)
 {
     if (core->urgent_batch >= jq_batch_number(core))

@@ -17,6 +17,7 @@ void jq_core_conf_default(struct jq_core_conf *conf)
         .batch_ms = 5,
         .request_keep_ms = INT64_C(24) * 3600 * 1000,
         .crashes_max = 2,
+        .batch_jobs_max = 16384,
         .batch_ops_max = 65536,
         .peers_max = 10000,
         .event_backlog_max = 8192,

@@ -32,6 +32,7 @@ struct jq_core_conf {
     jq_ms batch_ms;        /* a batch that nobody waits for closes at this age; default 5 */
     jq_ms request_keep_ms; /* answers of silent client sessions are kept this long; default 24 h */
     uint32_t crashes_max;  /* worker deaths before a job is quarantined; default 2 */
+    uint32_t batch_jobs_max;    /* default 16384: past it SUBMITs wait for the next batch */
     uint32_t batch_ops_max;     /* default 65536; past it the core asks for a commit at once */
     uint32_t peers_max;         /* default 10000: EBUSY past it */
     uint32_t pid;               /* told in WELCOME */
@@ -97,6 +98,9 @@ bool jq_core_take_effect(struct jq_core *core, struct jq_now now, struct jq_effe
 /* Somebody waits for the open batch (a promise or a read behind it), or it is old or large enough.
  */
 bool jq_core_wants_commit(const struct jq_core *core, struct jq_now now);
+/* The open batch is so large that SUBMITs should wait until it is taken. All else should go on:
+ * jobs that end before their batch is taken cost the store nothing. */
+bool jq_core_crowded(const struct jq_core *core);
 /* The open batch is so large that reading more frames must wait until it is taken. */
 bool jq_core_full(const struct jq_core *core);
 /* Closes the open batch and gives it away; NULL when it is empty. The caller hands it to the store,

@@ -68,7 +68,7 @@ uint64_t jq_worker_room(const struct jq_worker *worker)
     const bool able = worker->peer && !worker->ghost && !worker->draining &&
                       !worker->peer->broken && worker->peer->out_bytes < GRANT_BYTES_AHEAD;
     /* More than one HELLO can list it never holds, whatever it says it has room for. */
-    const uint64_t free = worker->busy < JQ_JOBS_PER_FRAME ? JQ_JOBS_PER_FRAME - worker->busy : 0;
+    const uint64_t free = worker->busy < JQ_HELD_MAX ? JQ_HELD_MAX - worker->busy : 0;
     const uint64_t left = worker->credit > worker->granted ? worker->credit - worker->granted : 0;
     return !able ? 0 : left < free ? left : free;
 }

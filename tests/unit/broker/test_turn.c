@@ -17,7 +17,7 @@
 
 /* What the three are told to do, and what was asked of them. */
 static struct play {
-    bool wants_commit, is_full, is_idle, has_batch, is_space_low;
+    bool wants_commit, is_full, is_crowded, is_idle, has_batch, is_space_low;
     struct jq_batch batch;
     enum jq_err apply, durable, loaded, commit, read;
     struct jq_effect effects[8];
@@ -25,6 +25,8 @@ static struct play {
     struct jq_store_done done[4];
     size_t done_count;
     struct jq_view frames[4];
+    uint64_t routes[4];  /* 0: 5 */
+    enum jq_tag tags[8]; /* as applied */
     size_t frame_count;
     int applied, committed, reads, given, durables, loads, gone;
     struct jq_buf sent; /* the last frame sent */
@@ -44,7 +46,7 @@ enum jq_err jq_core_apply(struct jq_core *core, struct jq_now now, uint64_t peer
     struct jq_held held;
 
     (void)core, (void)now, (void)peer;
-    play.applied++;
+    play.tags[play.applied++ % 8] = msg->tag;
     if (msg->tag == JQ_MSG_CREDIT)
         play.is_draining = msg->u.credit.draining != 0;
     if (msg->tag == JQ_MSG_RELEASE) {
@@ -123,6 +125,12 @@ bool jq_core_full(const struct jq_core *core)
     return play.is_full;
 }
 
+bool jq_core_crowded(const struct jq_core *core)
+{
+    (void)core;
+    return play.is_crowded;
+}
+
 struct jq_batch *jq_core_take_batch(struct jq_core *core, struct jq_now now)
 {
     (void)core, (void)now;
@@ -195,8 +203,8 @@ enum jq_received jq_transport_receive(struct jq_transport *transport, uint64_t *
     (void)transport;
     if (play.frame_count == 0)
         return JQ_RECEIVED_NOTHING;
-    *ret_route = 5;
     *ret_frame = play.frames[--play.frame_count];
+    *ret_route = play.routes[play.frame_count] ? play.routes[play.frame_count] : 5;
     return JQ_RECEIVED;
 }
 
@@ -242,6 +250,7 @@ static int open_turn(void **state)
     memset(&metrics, 0, sizeof(metrics));
     play.is_idle = true;
     turn = (struct jq_turn){ .metrics = &metrics, .now = { .mono = 1000, .wall = 1 } };
+    jq_turn_init(&turn);
     turn.peers = jq_peers_new(&conf, &metrics);
     *state = &turn;
     return turn.peers ? 0 : -1;
@@ -546,6 +555,66 @@ static void nothing_is_read_while_the_open_batch_is_full(void **state)
     assert_true(jq_turn_is_behind(turn));
 }
 
+/* The last pushed is received first. */
+static void push_frame(uint64_t route, const struct jq_msg *msg, struct jq_buf *frame)
+{
+    assert_int_equal(jq_msg_encode(msg, frame), JQ_OK);
+    play.routes[play.frame_count] = route;
+    play.frames[play.frame_count++] = jq_buf_view(frame);
+}
+
+static void submits_wait_while_the_batch_is_crowded_and_others_go_on(void **state)
+{
+    struct jq_turn *turn = *state;
+    struct jq_buf frames[3] = { { 0 }, { 0 }, { 0 } };
+    const struct jq_msg submit = { .tag = JQ_MSG_SUBMIT, .correlation = 1 };
+    const struct jq_msg bye = { .tag = JQ_MSG_BYE };
+    const struct jq_msg credit = { .tag = JQ_MSG_CREDIT, .u.credit = { .total = 1 } };
+
+    push_frame(6, &credit, &frames[0]);
+    push_frame(5, &bye, &frames[1]);
+    push_frame(5, &submit, &frames[2]);
+    play.is_crowded = true;
+    play.is_idle = false;
+    assert_false(jq_turn_frames(turn));
+    assert_int_equal(play.applied, 1); /* the worker's */
+    assert_int_equal(play.tags[0], JQ_MSG_CREDIT);
+    assert_false(jq_turn_late(turn));
+    assert_int_equal(play.applied, 1);
+    play.is_idle = true; /* the batch can leave now */
+    assert_false(jq_turn_late(turn));
+    assert_int_equal(play.applied, 3); /* in the order in which their sender sent them */
+    assert_int_equal(play.tags[1], JQ_MSG_SUBMIT);
+    assert_int_equal(play.tags[2], JQ_MSG_BYE);
+    for (int i = 0; i < 3; i++)
+        jq_buf_fini(&frames[i]);
+}
+
+static void what_is_late_is_bounded(void **state)
+{
+    struct jq_turn *turn = *state;
+    struct jq_buf frame = { 0 };
+    const struct jq_msg submit = { .tag = JQ_MSG_SUBMIT, .correlation = 1 };
+    int kept = 0;
+
+    play.is_crowded = true;
+    play.is_idle = false;
+    push_frame(5, &submit, &frame);
+    while (!jq_turn_is_behind(turn)) {
+        play.frame_count = 1;
+        assert_false(jq_turn_frames(turn));
+        assert_true(++kept <= 1024);
+    }
+    assert_int_equal(play.applied, 0);
+    play.is_crowded = false;
+    while (jq_turn_late(turn))
+        continue;
+    assert_int_equal(play.applied, kept);
+    assert_false(jq_turn_is_behind(turn));
+    play.frame_count = 0;
+    jq_buf_fini(&frame);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_turn, close_turn)
@@ -565,6 +634,8 @@ int main(void)
         CASE(a_frame_that_the_core_has_no_memory_for_costs_the_connection),
         CASE(grants_that_reach_nobody_are_given_back_before_the_peer_is_gone),
         CASE(nothing_is_read_while_the_open_batch_is_full),
+        CASE(submits_wait_while_the_batch_is_crowded_and_others_go_on),
+        CASE(what_is_late_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

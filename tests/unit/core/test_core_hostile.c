@@ -340,10 +340,11 @@ static void a_worker_never_holds_more_than_one_hello_lists(void **state)
     struct driver *d = *state;
     const uint64_t client = driver_client(d, 7);
 
-    driver_submit(d, client, (struct driver_submit){ .number = 1, .count = JQ_JOBS_PER_FRAME });
-    driver_submit(d, client, (struct driver_submit){ .number = 2, .count = 10 });
+    for (uint64_t n = 1; n <= JQ_HELD_MAX / JQ_JOBS_PER_FRAME; n++)
+        driver_submit(d, client, (struct driver_submit){ .number = n, .count = JQ_JOBS_PER_FRAME });
+    driver_submit(d, client, (struct driver_submit){ .number = 9, .count = 10 });
     const uint64_t worker = driver_worker(d, 8, UINT64_MAX);
-    assert_int_equal(worker_of(d, 8)->busy, JQ_JOBS_PER_FRAME);
+    assert_int_equal(worker_of(d, 8)->busy, JQ_HELD_MAX);
     struct driver_frame frame = driver_expect(d, worker, JQ_MSG_GRANTS);
     struct jq_reader r = jq_records_reader(frame.msg.u.grants.jobs);
     struct jq_grant grant;
@@ -351,8 +352,8 @@ static void a_worker_never_holds_more_than_one_hello_lists(void **state)
     driver_done(d, worker, (struct jq_held){ .id = grant.id, .fence = grant.fence },
                 JQ_OUTCOME_EXITED, 0);
     driver_frame_free(&frame);
-    assert_int_equal(worker_of(d, 8)->busy, JQ_JOBS_PER_FRAME);
-    assert_int_equal(worker_of(d, 8)->granted, JQ_JOBS_PER_FRAME + 1);
+    assert_int_equal(worker_of(d, 8)->busy, JQ_HELD_MAX);
+    assert_int_equal(worker_of(d, 8)->granted, JQ_HELD_MAX + 1);
 }
 
 static void granting_stops_while_the_batch_is_full_and_goes_on_after(void **state)
