@@ -49,9 +49,9 @@ static enum jq_err make_directory(char *directory, struct jq_detail *detail)
     for (char *slash = strchr(directory + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         const bool made = mkdir(directory, 0700) == 0 || errno == EEXIST;
-        *slash = '/';
         if (!made)
-            break; /* the last one tells */
+            return failed("make the directory", directory, detail);
+        *slash = '/';
     }
     if (mkdir(directory, 0700) != 0 && errno != EEXIST)
         return failed("make the directory", directory, detail);
