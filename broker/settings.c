@@ -274,7 +274,7 @@ static enum jq_err check_together(struct jq_broker_config *config, struct jq_det
         return JQ_EINVAL;
     }
     if (!*s->url) {
-        jq_detail_set(detail, "url: there is none, and XDG_RUNTIME_DIR is too long a path for a "
+        jq_detail_set(detail, "url: there is none, or XDG_RUNTIME_DIR is too long a path for a "
                               "socket in it: name an endpoint with --url");
         return JQ_EINVAL;
     }
