@@ -299,8 +299,15 @@ static enum jq_err start_and_wait(const char *url, struct jq_local_broker *ret_b
         *ret_started = true;
         return jq_local_probe(path, ret_broker, detail);
     }
-    if (status == EX_UNAVAILABLE && await_rival(path, ret_broker) == JQ_OK)
-        err = JQ_OK;
+    if (status != EX_UNAVAILABLE)
+        return err;
+    if (await_rival(path, ret_broker) == JQ_OK)
+        return JQ_OK;
+    const struct jq_detail why = *detail;
+    jq_detail_set(detail,
+                  "%.200s; if that is a broker at another endpoint than %s, give its URL by --url "
+                  "or JOBQ_URL, or set XDG_RUNTIME_DIR as it was there",
+                  why.text, url);
     return err;
 }
 

@@ -73,6 +73,8 @@ int jq_cli_usage(const struct jq_cli *cli, const struct jq_command *command, con
                  ...) __attribute__((format(printf, 3, 4)));
 /* "jobq: what: the text of the last failed call". */
 int jq_cli_fail_call(const struct jq_cli *cli, int error, const char *what);
+int jq_cli_fail_job(const struct jq_cli *cli, int error,
+                    uint64_t id); /* the broker's, of one job */
 /* For people only: not with -q. */
 void jq_cli_notice(const struct jq_cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -44,8 +44,7 @@ static void take_ack(struct cancelling *c, const struct jq_ack *ack)
         c->status = c->status ? c->status : JQ_EXIT_SOME;
         return;
     }
-    c->status = jq_cli_fail(c->cli, (int)ack->error, "job %" PRIu64 ": %s", ack->id,
-                            jq_err_text((enum jq_err)ack->error));
+    c->status = jq_cli_fail_job(c->cli, (int)ack->error, ack->id);
 }
 
 static int cancel_some(struct cancelling *c, const uint64_t *ids, size_t count)

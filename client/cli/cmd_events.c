@@ -97,8 +97,7 @@ static int check_job(void *arg, const struct jq_job_info *info)
     struct watch *w = arg;
 
     if (info->error != 0)
-        return jq_cli_fail(w->cli, (int)info->error, "job %" PRIu64 ": %s", info->id,
-                           jq_err_text((enum jq_err)info->error));
+        return jq_cli_fail_job(w->cli, (int)info->error, info->id);
     w->over = jq_state_is_terminal((enum jq_job_state)info->state);
     if (w->over)
         jq_cli_notice(w->cli, "job %" PRIu64 " has ended already: %s", info->id,

@@ -85,7 +85,7 @@ static const struct jq_flag ls_flags[] = {
     { "all", 'a', JQ_FLAG_BOOL, offsetof(struct ls_values, all), 0, 0, NULL, "no limit" },
 };
 
-static const struct ls_values ls_defaults = { .limit = LIMIT_DEFAULT };
+static const struct ls_values ls_defaults; /* a limit of 0: none was named */
 
 static bool add_state(const char *name, size_t size, uint64_t *states)
 {
@@ -132,7 +132,8 @@ static int read_states(const struct jq_cli *cli, const struct jq_words *words, u
 static int list(struct jq_cli *cli, const struct ls_values *v, uint64_t states, struct sink *sink,
                 bool *ret_more)
 {
-    uint64_t left = v->all ? UINT64_MAX : (uint64_t)v->limit, before = 0;
+    const uint64_t limit = v->limit ? (uint64_t)v->limit : LIMIT_DEFAULT;
+    uint64_t left = v->all ? UINT64_MAX : limit, before = 0;
     struct jq_answer answer;
     struct jq_job_info info;
     bool more = true;
@@ -178,7 +179,7 @@ static int run_ls(struct jq_cli *cli, const void *values, const struct jq_words 
     sink_init(&sink, cli);
     status = list(cli, v, states, &sink, &more);
     status = sink_end(&sink, status);
-    if (status == 0 && more && cli->format == JQ_FORMAT_TABLE)
+    if (status == 0 && more && !v->limit && cli->format == JQ_FORMAT_TABLE)
         jq_cli_notice(cli, "there are more: --limit N or --all shows them");
     return status;
 }
@@ -208,8 +209,7 @@ static int show_info(void *arg, const struct jq_job_info *info)
     struct jq_buf text = { 0 };
 
     if (info->error != 0) {
-        infos->status = jq_cli_fail(infos->sink.cli, (int)info->error, "job %" PRIu64 ": %s",
-                                    info->id, jq_err_text((enum jq_err)info->error));
+        infos->status = jq_cli_fail_job(infos->sink.cli, (int)info->error, info->id);
         if (infos->sink.cli->format != JQ_FORMAT_TABLE && infos->sink.cli->format != JQ_FORMAT_ID)
             sink_add(&infos->sink, info);
         return 0;

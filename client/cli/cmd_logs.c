@@ -151,8 +151,7 @@ static int print_result(const struct jq_cli *cli, const struct jq_result *result
     if (result->error == JQ_EGONE)
         return jq_cli_fail(cli, JQ_EGONE, "job %" PRIu64 ": its result was not kept", result->id);
     if (result->error != 0)
-        return jq_cli_fail(cli, (int)result->error, "job %" PRIu64 ": %s", result->id,
-                           jq_err_text((enum jq_err)result->error));
+        return jq_cli_fail_job(cli, (int)result->error, result->id);
     switch (cli->format) {
     case JQ_FORMAT_TABLE:
         if (result->value.size)

@@ -27,8 +27,10 @@ static int run_ping(struct jq_cli *cli, const void *values, const struct jq_word
     if (status != 0)
         return status;
     const int error = jobq_ping(cli->client, jq_cli_request_ms(cli), &us);
+    if (error == JOBQ_EUNREACH || error == JOBQ_ETIMEDOUT)
+        return jq_cli_fail(cli, error, "no broker answers at %s", cli->url);
     if (error != 0)
-        return jq_cli_fail_call(cli, error, cli->url);
+        return jq_cli_fail_call(cli, error, "ping");
     if (!wants_json(cli)) {
         printf("%s answers in %" PRId64 " us\n", cli->url, us);
         return 0;

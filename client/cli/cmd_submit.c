@@ -28,11 +28,19 @@ static const struct jq_flag flags[] = {
 
 static const struct values defaults;
 
+/* A job whose id nobody got is there all the same. */
+static int deliver(const struct jq_cli *cli, uint64_t id)
+{
+    if (fflush(stdout) == 0)
+        return 0;
+    return jq_cli_fail(cli, JQ_EIO, "job %" PRIu64 " was submitted, but its id was not taken", id);
+}
+
 static int print_id(const struct jq_cli *cli, uint64_t id, bool created)
 {
     if (cli->format == JQ_FORMAT_TABLE || cli->format == JQ_FORMAT_ID) {
         printf("%" PRIu64 "\n", id);
-        return 0;
+        return deliver(cli, id);
     }
     struct jq_json_object *object = jq_json_open();
     jq_json_id(object, "id", id);
@@ -40,7 +48,7 @@ static int print_id(const struct jq_cli *cli, uint64_t id, bool created)
     if (!jq_json_close(object, stdout))
         return jq_cli_fail(cli, JQ_ENOMEM, "job %" PRIu64 " was submitted, but: %s", id,
                            jq_err_text(JQ_ENOMEM));
-    return 0;
+    return deliver(cli, id);
 }
 
 static int fail_submit(const struct jq_cli *cli, const struct jobq_job *job, int error)
@@ -95,7 +103,7 @@ static int run(struct jq_cli *cli, const void *values, const struct jq_words *wo
         return jq_cli_usage(cli, &jq_cmd_submit, "--batch takes no command, --shell or --id");
     if (v->null && !v->batch)
         return jq_cli_usage(cli, &jq_cmd_submit, "--null is for --batch");
-    if (from_stdin && v->spec.is_stdin)
+    if (from_stdin && (v->spec.is_stdin || (v->spec.input && strcmp(v->spec.input, "-") == 0)))
         return jq_cli_usage(cli, &jq_cmd_submit, "standard input is read by --batch already");
     if (!v->batch && !words->count && !v->spec.shell)
         return jq_cli_usage(cli, &jq_cmd_submit, "what is to be run?");

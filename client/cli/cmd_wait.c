@@ -61,8 +61,7 @@ static int tell_error(const struct waiting *w, const struct jq_result *result)
     if (result->error == JQ_EGONE)
         return jq_cli_fail(w->cli, JQ_EGONE, "job %" PRIu64 ": its result was not kept",
                            result->id);
-    return jq_cli_fail(w->cli, (int)result->error, "job %" PRIu64 ": %s", result->id,
-                       jq_err_text((enum jq_err)result->error));
+    return jq_cli_fail_job(w->cli, (int)result->error, result->id);
 }
 
 static void take(struct waiting *w, const struct jq_result *result)

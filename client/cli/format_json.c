@@ -165,16 +165,41 @@ static json_t *add_ending(json_t *object, const struct jq_ending *ending)
                           .signal = (record)->signal,                  \
                           .reason = (record)->reason })
 
+/* The rest of such a record is zero, and zero is a state and an exit code. */
+static json_t *only_error(uint64_t id, int64_t error)
+{
+    json_t *object = json_object();
+    bool failed = !object;
+
+    put(object, "id", decimal_of(id), &failed);
+    put_i64(object, "error", error, &failed);
+    if (!failed)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
 static json_t *whole_result(const struct jq_result *record)
 {
-    json_t *object = json_of_result(record);
-    return record->error ? object : add_ending(object, ENDING_OF(record));
+    return record->error ? only_error(record->id, record->error)
+                         : add_ending(json_of_result(record), ENDING_OF(record));
 }
 
 static json_t *whole_job_info(const struct jq_job_info *record)
 {
-    json_t *object = json_of_job_info(record);
-    return record->error ? object : add_ending(object, ENDING_OF(record));
+    return record->error ? only_error(record->id, record->error)
+                         : add_ending(json_of_job_info(record), ENDING_OF(record));
+}
+
+/* Of a CANCEL, which creates nothing; a job that has ended already is named with its state. */
+static json_t *whole_ack(const struct jq_ack *record)
+{
+    if (record->error && record->error != JQ_EALREADY)
+        return only_error(record->id, record->error);
+    json_t *object = json_of_ack(record);
+    if (object)
+        (void)json_object_del(object, "created");
+    return object;
 }
 
 #define LISTED(name, make)                                                         \
@@ -184,7 +209,7 @@ static json_t *whole_job_info(const struct jq_job_info *record)
     }
 LISTED(result, whole_result)
 LISTED(job_info, whole_job_info)
-LISTED(ack, json_of_ack)
+LISTED(ack, whole_ack)
 LISTED(event, json_of_event)
 LISTED(worker_info, json_of_worker_info)
 

@@ -73,7 +73,8 @@ void jq_command_help(const struct jq_command *command)
         help_all();
         return;
     }
-    printf("usage: jobq %s %s\n\n%s\n", command->name, command->synopsis, command->summary);
+    printf("usage: jobq %s%s%s\n\n%s\n", command->name, *command->synopsis ? " " : "",
+           command->synopsis, command->summary);
     if (command->notes)
         printf("\n%s", command->notes);
     if (command->flag_count) {

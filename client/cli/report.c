@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * report.c - what jobq says on standard error. */
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,6 +58,13 @@ int jq_cli_fail_call(const struct jq_cli *cli, int error, const char *what)
     const char *detail = cli->client ? jobq_errdetail(cli->client) : "";
 
     return jq_cli_fail(cli, error, "%s: %s", what, *detail ? detail : jobq_strerror(error));
+}
+
+int jq_cli_fail_job(const struct jq_cli *cli, int error, uint64_t id)
+{
+    const char *text = error == JQ_ENOENT ? "no such job" : jq_err_text((enum jq_err)error);
+
+    return jq_cli_fail(cli, error, "job %" PRIu64 ": %s", id, text);
 }
 
 void jq_cli_notice(const struct jq_cli *cli, const char *format, ...)

@@ -9,6 +9,7 @@
 #include "client/cli/autostart.h"
 #include "client/cli/cli.h"
 #include "client/cli/stdio.h"
+#include "client/url.h"
 
 enum {
     OPEN_MS = 10000,    /* for the broker's WELCOME: longer than its restart takes */
@@ -68,6 +69,17 @@ static int ensure_broker(const struct jq_cli *cli)
     return jq_cli_fail(cli, err, "no broker at %s (jobq broker start starts one)", cli->url);
 }
 
+/* jobq_open would only say that it is no URL. */
+static int check_url(const struct jq_cli *cli)
+{
+    char url[JQ_URL_MAX];
+    struct jq_detail detail = { "" };
+    bool ipv6;
+
+    const enum jq_err err = jq_url_resolve(cli->url, url, &ipv6, &detail);
+    return err == JQ_OK ? 0 : jq_cli_fail(cli, err, "%s", detail.text);
+}
+
 /* A broker that is killed as we look for it takes connections for an instant more. So at the
  * default endpoint the search begins again while no WELCOME comes. */
 static int open_client(struct jq_cli *cli, struct jobq_options *options, int64_t left)
@@ -96,6 +108,8 @@ int jq_cli_connect(struct jq_cli *cli)
     if (cli->client)
         return 0;
     int status = jq_cli_find_url(cli);
+    if (status == 0)
+        status = check_url(cli);
     if (status == 0)
         status = ensure_broker(cli);
     if (status != 0)

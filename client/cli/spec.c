@@ -46,6 +46,8 @@ static int find_cwd(struct jq_cli *cli, struct jq_spec *spec)
     const char *asked = spec->flags->cwd;
     char here[JQ_PATH_MAX];
 
+    if (asked && !*asked)
+        return jq_cli_fail(cli, JQ_EINVAL, "--cwd: no directory is named");
     if (asked && *asked == '/') {
         spec->cwd = jq_strdup(asked);
     } else {
@@ -55,8 +57,7 @@ static int find_cwd(struct jq_cli *cli, struct jq_spec *spec)
         const size_t size = strlen(here) + (asked ? strlen(asked) : 0) + 2;
         spec->cwd = jq_alloc(size);
         if (spec->cwd)
-            snprintf(spec->cwd, size, "%s%s%s", here, asked && *asked ? "/" : "",
-                     asked ? asked : "");
+            snprintf(spec->cwd, size, "%s%s%s", here, asked ? "/" : "", asked ? asked : "");
     }
     if (!spec->cwd)
         return out_of_memory(cli);
@@ -72,7 +73,11 @@ static int read_input(struct jq_cli *cli, struct jq_spec *spec)
 
     if (path && spec->flags->is_stdin)
         return jq_cli_fail(cli, JQ_EINVAL, "--stdin and --input exclude each other");
-    if (!path && !spec->flags->is_stdin)
+    if (path && strcmp(path, "-") == 0)
+        path = NULL;
+    else if (path && !*path)
+        return jq_cli_fail(cli, JQ_EINVAL, "--input: no file is named");
+    if (!spec->flags->input && !spec->flags->is_stdin)
         return 0;
     if (path && (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
         return jq_cli_fail(cli, JQ_EIO, "%s: %s", path, strerror(errno));

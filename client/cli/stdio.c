@@ -16,9 +16,10 @@ enum { READ_BYTES = 65536 };
 
 bool jq_stdio_init(void)
 {
-    /* Reading is all that the stand-in of 1 allows: data that nobody can get must not look
-     * delivered. What goes to 2 is for people, who closed it. */
-    static const int modes[] = { O_RDONLY, O_RDONLY, O_WRONLY };
+    /* The stand-ins of 0 and 1 allow the wrong direction alone: ids that nobody gave must not look
+     * like none, nor data that nobody can get like delivered. What goes to 2 is for people, who
+     * closed it. */
+    static const int modes[] = { O_WRONLY, O_RDONLY, O_WRONLY };
 
     for (int fd = 0; fd < 3; fd++) {
         if (fcntl(fd, F_GETFD) >= 0)

@@ -45,7 +45,7 @@ static int read_at(const struct jq_stream *stream, uint64_t offset, bool follow,
     if (err == JQ_EGONE)
         return jq_cli_fail(stream->cli, err, "job %" PRIu64 ": its output was not kept",
                            stream->id);
-    return jq_cli_fail(stream->cli, err, "job %" PRIu64 ": %s", stream->id, jq_err_text(err));
+    return jq_cli_fail_job(stream->cli, err, stream->id);
 }
 
 /* True: there is more to come. */

@@ -2,6 +2,7 @@
 """Wrong flags, wrong stores, full disks, closed files: a clear error, and nothing lost."""
 
 import errno
+import json
 import os
 import signal
 import sqlite3
@@ -49,6 +50,28 @@ class WrongWords(harness.Case):
             output = self.d.call("--url", url, "ping", timeout=20)
             self.assert_code(FAILED, output)
             self.assertTrue(url[:30] in output.errors or "URL" in output.errors, output)
+            self.assertNotIn("invalid argument", output.errors)
+        self.assertIn("ipc://PATH", self.d.call("--url", "nonsense", "ping").errors)
+        self.assertIn("port", self.d.call("--url", "tcp://127.0.0.1", "ping").errors)
+
+    def test_what_is_not_there_has_no_state_in_json(self):
+        self.d.start_broker()
+        id = self.d.submit("true")
+        for command in ("wait", "info", "cancel"):
+            output = self.d.call("-o", "json", command, "77777")
+            self.assert_code(FAILED, output)
+            self.assertEqual([{"id": "77777", "error": "ENOENT"}], json.loads(output.out), command)
+            self.assertIn("no such job", output.errors)
+        for error in (None, "EALREADY"):
+            answer, = json.loads(self.d.call("-o", "json", "cancel", str(id)).out)
+            self.assertEqual((error, "cancelled"), (answer.get("error"), answer["state"]))
+
+    def test_an_empty_name_of_a_place_is_no_place(self):
+        self.d.start_broker()
+        self.assert_refused("--cwd", "submit", "--cwd", "", "--", "true")
+        self.assert_refused("--input", "submit", "--input", "", "--", "true")
+        self.assert_refused("standard input", "submit", "--batch", "-", "--input", "-")
+        self.assertEqual(0, self.d.counters()["submitted"])
 
     def test_the_other_programs_name_what_they_do_not_know(self):
         for name in ("jobqd", "jobq-worker"):
@@ -266,6 +289,22 @@ class ClosedFiles(harness.Case):
             call = self.shell(closed, "jobq", "run", "--", "echo", "hello", stdout=subprocess.PIPE)
             self.assertEqual((b"hello\n", None), call.communicate(timeout=harness.PATIENCE))
             self.assertEqual(0, call.returncode)
+
+    def test_a_closed_standard_input_is_not_an_empty_one(self):
+        self.d.start_broker()
+        for args in (["wait", "-"], ["cancel", "-"], ["submit", "--batch", "-"], ["submit", "--stdin", "--", "cat"],
+                     ["submit", "--input", "-", "--", "cat"]):
+            call = self.shell("<&-", "jobq", *args, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            out, err = call.communicate(timeout=harness.PATIENCE)
+            self.assertEqual((FAILED, b""), (call.returncode, out), args)
+            self.assertIn(b"standard input", err, args)
+        self.assertEqual(0, self.d.counters()["submitted"])
+
+    def test_a_submit_whose_id_nobody_took_names_it(self):
+        self.d.start_broker()
+        call = self.shell(">/dev/full", "jobq", "submit", "--", "true", stderr=subprocess.PIPE)
+        self.assertIn(b"job 1 was submitted", call.communicate(timeout=harness.PATIENCE)[1])
+        self.assertEqual(FAILED, call.returncode)
 
     def test_a_reader_that_goes_away_ends_run_and_its_job(self):
         self.d.start_broker()
