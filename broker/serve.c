@@ -98,7 +98,7 @@ static int status_of_store(enum jq_err err)
 {
     if (err == JQ_ELOCKED)
         return EX_UNAVAILABLE;
-    if (err == JQ_ENOMEM)
+    if (err == JQ_ENOMEM || err == JQ_ENOSPC) /* they come back: start it again */
         return EX_TEMPFAIL;
     return err == JQ_EINVAL || err == JQ_EVERSION ? EX_CONFIG : EX_IOERR;
 }

@@ -120,6 +120,13 @@ int jobq_ping(struct jobq_client *client, int64_t timeout_ms, int64_t *ret_us)
 
 /* ---- the broker ---- */
 
+int jq_client_is_welcome(struct jobq_client *client)
+{
+    const int rc = jq_client_enter(client);
+
+    return rc ? rc : jq_client_leave(client, client->link.is_welcome);
+}
+
 int jq_client_broker(struct jobq_client *client, struct jq_broker_said *ret_said)
 {
     const int rc = jq_client_enter(client);

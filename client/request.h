@@ -45,6 +45,8 @@ struct jq_broker_said {
     uint8_t store_id[16];
     char software[JQ_SOFTWARE_MAX + 1];
 };
+/* 1: it has welcomed us on this connection; 0: not, or not yet. EFORKED. */
+int jq_client_is_welcome(struct jobq_client *client);
 /* A copy. EUNREACH: it has said nothing yet. */
 int jq_client_broker(struct jobq_client *client, struct jq_broker_said *ret_said);
 

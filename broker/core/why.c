@@ -95,13 +95,19 @@ static void why_ready(const struct jq_core *core, const struct jq_job *job, stru
         add(b, "no_slot", 0, "it is about to be handed to a worker");
 }
 
-static void why_running(const struct jq_job *job, struct because *b)
+static void why_running(const struct jq_core *core, const struct jq_job *job, struct because *b)
 {
+    const jq_ms silent_ms = core->now.mono - job->worker->renewed_at;
+
     if (job->cancel_asked)
         add(b, "cancelling", job->attempt, "cancelled; its worker has been told to end it");
     add(b, "running", job->attempt, "attempt %u runs on worker %.*s%s", job->attempt,
         JQ_VIEW_ARG(jq_blob_view(job->ran_on)),
         job->worker->peer ? "" : ", which is not connected now");
+    if (silent_ms > 2 * core->conf.heartbeat_ms)
+        add(b, "silent", (uint64_t)silent_ms,
+            "its worker has not been heard of for %lld s; after %lld s the job goes to another",
+            (long long)(silent_ms / 1000), (long long)(core->conf.lease_ms / 1000));
 }
 
 static void tell(struct jq_core *core, struct jq_peer *peer, uint64_t correlation, uint64_t batch,
@@ -159,7 +165,7 @@ enum jq_err jq_why_apply(struct jq_core *core, struct jq_peer *peer, const struc
     if (job->state == JQ_READY)
         why_ready(core, job, &b);
     else if (job->state == JQ_RUNNING)
-        why_running(job, &b);
+        why_running(core, job, &b);
     else
         add(&b, "ended", job->state, "it has ended: %s", jq_state_name(job->state));
     tell(core, peer, msg->correlation, job->end_batch, job->state, &b); /* 0: it has not ended */

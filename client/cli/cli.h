@@ -35,6 +35,7 @@ struct jq_cli {
     struct jobq_client *client; /* NULL until jq_cli_connect */
     char url[JQ_URL_MAX];       /* the broker's, once known */
     bool default_url;           /* nobody named one */
+    struct jq_keeper *keeper;   /* while a command waits for long; or NULL */
     bool is_tty;                /* standard output is one */
     bool colours;
 };
@@ -83,6 +84,7 @@ void jq_cli_notice(const struct jq_cli *cli, const char *format, ...)
 
 /* Fills url and default_url. */
 int jq_cli_find_url(struct jq_cli *cli);
+bool jq_cli_may_autostart(const struct jq_cli *cli);
 /* Opens the connection, and starts a broker where that is allowed and needed. Again: nothing. */
 int jq_cli_connect(struct jq_cli *cli);
 /* How long a request may take that waits for no job: --timeout, or a default. */

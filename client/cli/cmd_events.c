@@ -6,6 +6,7 @@
 
 #include "client/cli/format_json.h"
 #include "client/cli/job_list.h"
+#include "client/cli/keeper.h"
 #include "client/cli/text.h"
 #include "proto/base/clock.h"
 
@@ -115,6 +116,7 @@ static int run(struct jq_cli *cli, const void *values, const struct jq_words *wo
     int status = words->count ? jq_cli_id(cli, words, &w.id) : jq_cli_connect(cli);
     if (status != 0)
         return status;
+    jq_keeper_start(cli);
     const struct jq_msg msg = { .tag = JQ_MSG_WATCH, .u.watch = { .id = w.id } };
     const int error = jq_subscribe(cli->client, &msg, &subscription);
     if (error != 0)

@@ -9,6 +9,7 @@
 #include "client/cli/ending.h"
 #include "client/cli/format_json.h"
 #include "client/cli/job_list.h"
+#include "client/cli/keeper.h"
 #include "client/cli/stdio.h"
 #include "client/cli/stream.h"
 #include "client/cli/text.h"
@@ -96,6 +97,8 @@ static int run_logs(struct jq_cli *cli, const void *values, const struct jq_word
         first->fd = STDOUT_FILENO;
     }
     int status = jq_cli_id(cli, words, &id);
+    if (status == 0 && v->follow)
+        jq_keeper_start(cli);
     for (size_t i = 0; i < count && status == 0; i++) {
         first[i].id = id;
         status = set_start(&first[i], v);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "client/cli/ending.h"
+#include "client/cli/keeper.h"
 #include "client/cli/spec.h"
 #include "client/cli/stream.h"
 #include "proto/base/clock.h"
@@ -239,6 +240,8 @@ static int run(struct jq_cli *cli, const void *values, const struct jq_words *wo
     status = jq_spec_pack(cli, &spec, words->list, words->count, &packed, &job);
     if (status == 0) {
         status = jq_cli_connect(cli);
+        if (status == 0)
+            jq_keeper_start(cli);
         if (status == 0)
             status = call_job(cli, &job, &v->spec);
         jq_packed_fini(&packed);

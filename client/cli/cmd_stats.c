@@ -49,7 +49,7 @@ static bool print_queues(const struct jq_cli *cli, struct jq_records list)
 
 static bool print_counters(const struct jq_cli *cli, struct jq_records list)
 {
-    static const struct jq_column columns[] = { { "COUNTER", false }, { "VALUE", true } };
+    static const struct jq_column columns[] = { { "SINCE THE START", false }, { "VALUE", true } };
     struct jq_counter counter;
     struct jq_table table;
 

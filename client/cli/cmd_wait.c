@@ -6,6 +6,7 @@
 
 #include "client/cli/ending.h"
 #include "client/cli/format_json.h"
+#include "client/cli/keeper.h"
 #include "proto/base/alloc.h"
 #include "proto/base/clock.h"
 #include "proto/base/map.h"
@@ -191,6 +192,7 @@ static int run(struct jq_cli *cli, const void *values, const struct jq_words *wo
     w.status = jq_cli_ids(cli, words, &ids);
     if (w.status != 0)
         return w.status;
+    jq_keeper_start(cli);
     if (timeout_ms >= 0)
         w.deadline_ns =
             jq_clock_mono_ns() +

@@ -8,6 +8,7 @@
 
 #include "client/cli/cli.h"
 #include "client/cli/globals.h"
+#include "client/cli/keeper.h"
 #include "client/cli/stdio.h"
 #include "proto/base/alloc.h"
 
@@ -145,6 +146,7 @@ int main(int argc, char **argv)
     int status = argc > 0 ? dispatch(&cli, argc, argv) : JQ_EXIT_FAILED;
     /* Before the connection is closed: what was promised to be printed comes first. */
     status = jq_stdio_finish(&cli, status);
+    jq_keeper_stop(&cli.keeper);
     jobq_close(&cli.client);
     return status;
 }

@@ -40,7 +40,7 @@ int jq_cli_find_url(struct jq_cli *cli)
     return 0;
 }
 
-static bool may_autostart(const struct jq_cli *cli)
+bool jq_cli_may_autostart(const struct jq_cli *cli)
 {
     const char *no = getenv("JOBQ_NO_AUTOSTART");
 
@@ -58,7 +58,7 @@ static int ensure_broker(const struct jq_cli *cli)
 
     if (!cli->default_url)
         return 0;
-    if (may_autostart(cli))
+    if (jq_cli_may_autostart(cli))
         err = jq_autostart(cli->url, &broker, &started, &detail);
     else
         err = jq_local_probe(jq_url_ipc_path(cli->url), &broker, &detail);

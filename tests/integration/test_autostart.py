@@ -59,6 +59,34 @@ class Autostart(harness.Case):
         self.assert_code(3, self.d.wait(id))
         self.the_broker()
 
+    def test_a_command_that_waits_starts_a_killed_broker_again(self):
+        gate = self.d.path("gate")
+        os.mkfifo(gate)
+        started = self.d.path("started")
+        run = self.d.background("run", "--", "sh", "-c", ": > $1; read line < $2; echo done",
+                                "sh", started, gate)
+        wait_until(lambda: os.path.exists(started), "the job runs")
+        os.kill(self.the_broker(), signal.SIGKILL)
+        self.assert_all_gone_but(run.pid)
+        os.unlink(started)
+        wait_until(lambda: os.path.exists(started), "the job runs again, on a new broker")
+        with open(gate, "wb", buffering=0) as out:
+            out.write(b"go\n")
+        out, err = run.communicate(timeout=harness.PATIENCE)
+        self.assertEqual((0, b"done\n"), (run.returncode, out), err)
+        self.assertIn(b"started again", err)
+
+    def assert_all_gone_but(self, pid):
+        wait_until(lambda: not [p for p in running("jobqd") + running("jobq-worker") if p != pid],
+                   "broker and worker are gone")
+
+    def test_jobs_of_the_private_worker_have_the_umask_of_the_user(self):
+        old = os.umask(0o027)
+        try:
+            self.assertEqual(b"0027\n", self.d.call("run", "--", "sh", "-c", "umask", check=0).out)
+        finally:
+            os.umask(old)
+
     def test_its_worker_is_started_again_when_it_dies(self):
         self.d.call("run", "--", "true", check=0)
         worker = wait_until(lambda: running("jobq-worker"), "the worker runs")
