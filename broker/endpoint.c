@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "broker/endpoint_dir.h"
+#include "proto/endpoint.h"
 
 /* ---- reading ---- */
 
@@ -258,6 +259,26 @@ static enum jq_err check_target(int dir_fd, const char *name, const struct jq_en
     return JQ_OK;
 }
 
+/* The kernel guards a port, but does not say who has it: a lock beside our default socket does.
+ * Other users' brokers are refused by the bind alone. */
+static enum jq_err claim_port(const struct jq_endpoint *endpoint, struct jq_endpoint_lock *ret_lock,
+                              struct jq_detail *detail)
+{
+    char url[JQ_URL_MAX], name[JQ_ENDPOINT_TEXT_MAX];
+    int dir_fd = -1;
+
+    if (strchr(endpoint->text, '*') || jq_default_url(url) != JQ_OK)
+        return JQ_OK; /* the kernel chooses a port; or there is no place for a lock */
+    snprintf(name, sizeof(name), "tcp-%s", endpoint->text + strlen("tcp://"));
+    for (char *at = name; *at; at++)
+        if (*at == '/' || *at == ':' || *at == '[' || *at == ']')
+            *at = '-';
+    JQ_TRY(jq_endpoint_dir_open(jq_url_ipc_path(url), &dir_fd, detail));
+    const enum jq_err err = take_lock(dir_fd, name, endpoint, &ret_lock->fd, detail);
+    close(dir_fd);
+    return err;
+}
+
 enum jq_err jq_endpoint_claim(const struct jq_endpoint *endpoint, struct jq_endpoint_lock *ret_lock,
                               struct jq_detail *ret_detail)
 {
@@ -268,7 +289,7 @@ enum jq_err jq_endpoint_claim(const struct jq_endpoint *endpoint, struct jq_endp
 
     *ret_lock = JQ_ENDPOINT_LOCK_NONE;
     if (endpoint->kind != JQ_ENDPOINT_IPC)
-        return JQ_OK;
+        return claim_port(endpoint, ret_lock, ret_detail);
     JQ_TRY(jq_endpoint_dir_open(path, &dir_fd, ret_detail));
     enum jq_err err = take_lock(dir_fd, name, endpoint, &fd, ret_detail);
     if (err == JQ_OK) {
@@ -289,7 +310,8 @@ void jq_endpoint_release(const struct jq_endpoint *endpoint, struct jq_endpoint_
     if (lock->fd < 0)
         return;
     const char *path = jq_endpoint_path(endpoint);
-    if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode) && status.st_uid == geteuid())
+    if (endpoint->kind == JQ_ENDPOINT_IPC && lstat(path, &status) == 0 &&
+        S_ISSOCK(status.st_mode) && status.st_uid == geteuid())
         unlink(path);
     close(lock->fd);
     *lock = JQ_ENDPOINT_LOCK_NONE;

@@ -43,14 +43,15 @@ static inline const char *jq_endpoint_path(const struct jq_endpoint *endpoint)
     return endpoint->text + sizeof("ipc://") - 1;
 }
 
-/* Held on an ipc path. A zeroed struct holds nothing but fd 0: start from JQ_ENDPOINT_LOCK_NONE. */
+/* Held on an ipc path, or for a port. A zeroed struct holds nothing but fd 0: start from
+ * JQ_ENDPOINT_LOCK_NONE. */
 struct jq_endpoint_lock {
     int fd; /* -1: none */
 };
 #define JQ_ENDPOINT_LOCK_NONE ((struct jq_endpoint_lock){ .fd = -1 })
 
 /* Makes the directory, 0700, when it is missing; checks it, the path and the lock file; takes the
- * lock and writes our pid into it. Nothing to do for TCP.
+ * lock and writes our pid into it. For TCP the lock is beside the default socket.
  * ELOCKED: another broker serves it, detail names its pid. AUTH: directory or files are not safe.
  * INVAL: something that is no socket is in the way. IO. */
 JQ_MUST_USE enum jq_err jq_endpoint_claim(const struct jq_endpoint *endpoint,

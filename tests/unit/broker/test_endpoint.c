@@ -95,11 +95,12 @@ static int make_place(void **state)
 
 static int remove_place(void **state)
 {
-    static const char *const names[] = { "jobq/x.sock", "jobq/x.sock.lock", "jobq" };
+    static const char *const names[] = { "jobq/x.sock", "jobq/x.sock.lock",
+                                         "jobq/tcp-127.0.0.1-7.lock", "jobq" };
     const struct place *place = *state;
     char path[96];
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(path, sizeof(path), "%s/%s", place->directory, names[i]);
         (void)remove(path);
     }
@@ -124,6 +125,25 @@ static void a_claim_makes_a_closed_directory_and_refuses_a_second(void **state)
     jq_endpoint_release(&place->endpoint, &first);
     assert_int_equal(jq_endpoint_claim(&place->endpoint, &second, &detail), JQ_OK);
     jq_endpoint_release(&place->endpoint, &second);
+}
+
+static void a_port_is_claimed_beside_the_default_socket(void **state)
+{
+    const struct place *place = *state;
+    const struct jq_endpoint port = { .kind = JQ_ENDPOINT_TCP, .text = "tcp://127.0.0.1:7" };
+    const struct jq_endpoint any = { .kind = JQ_ENDPOINT_TCP, .text = "tcp://127.0.0.1:*" };
+    struct jq_endpoint_lock first, second;
+    struct jq_detail detail = { "" };
+    char pid[32];
+
+    setenv("XDG_RUNTIME_DIR", place->directory, 1);
+    assert_int_equal(jq_endpoint_claim(&port, &first, &detail), JQ_OK);
+    assert_int_equal(jq_endpoint_claim(&port, &second, &detail), JQ_ELOCKED);
+    snprintf(pid, sizeof(pid), "process %ld", (long)getpid());
+    assert_non_null(strstr(detail.text, pid));
+    assert_int_equal(jq_endpoint_claim(&any, &second, &detail), JQ_OK); /* of the kernel's choice */
+    jq_endpoint_release(&any, &second);
+    jq_endpoint_release(&port, &first);
 }
 
 static void a_file_in_the_way_is_left_alone(void **state)
@@ -173,6 +193,8 @@ int main(void)
         cmocka_unit_test(other_machines_are_let_in_only_by_insecure),
         cmocka_unit_test_setup_teardown(a_claim_makes_a_closed_directory_and_refuses_a_second,
                                         make_place, remove_place),
+        cmocka_unit_test_setup_teardown(a_port_is_claimed_beside_the_default_socket, make_place,
+                                        remove_place),
         cmocka_unit_test_setup_teardown(a_file_in_the_way_is_left_alone, make_place, remove_place),
         cmocka_unit_test_setup_teardown(an_open_directory_or_a_planted_link_is_refused, make_place,
                                         remove_place),
