@@ -6,16 +6,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "proto/base/alloc.h"
 #include "proto/base/clock.h"
 
-enum { NOT_RUNNABLE = 126 };
+enum {
+    NOT_RUNNABLE = 126,
+    PEAK_KIB = 2 << 10, /* of our own on top of a command's does no harm */
+};
 
 /* One attempt to start one command. */
 struct launch {
@@ -199,8 +204,31 @@ static int add_actions(const struct jq_spawner *spawner, const struct launch *la
     return failed;
 }
 
-static int spawn(const struct jq_spawner *spawner, const struct launch *launch, pid_t *ret_pid)
+static int64_t peak_kib(void)
 {
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss : 0;
+}
+
+/* Linux counts the peak memory of whoever starts a process to the process (exec keeps the larger of
+ * the two). Ours is small, but for what a large input or output has left behind: give that back,
+ * and begin to count anew (proc(5), clear_refs). */
+static void forget_peak(struct jq_spawner *spawner)
+{
+    if (peak_kib() <= spawner->peak_kib_max)
+        return;
+    malloc_trim(0);
+    const int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)!write(fd, "5", 1); /* without it the figure is too large, as it was */
+        close(fd);
+    }
+    spawner->peak_kib_max = peak_kib() + PEAK_KIB;
+}
+
+static int spawn(struct jq_spawner *spawner, const struct launch *launch, pid_t *ret_pid)
+{
+    forget_peak(spawner);
     posix_spawn_file_actions_t actions;
     int failed = posix_spawn_file_actions_init(&actions);
     if (failed != 0)

@@ -95,7 +95,8 @@ struct jq_spawner {
     struct jq_job **jobs; /* by handle */
     struct jq_heap deadlines;
     struct jq_job *freed;
-    uint8_t *scratch; /* for reading pipes */
+    uint8_t *scratch;     /* for reading pipes */
+    int64_t peak_kib_max; /* our own peak memory, past which it is forgotten */
 };
 
 enum { JQ_SCRATCH_BYTES = 64 << 10 };

@@ -37,6 +37,34 @@ static struct jq_run *run_cat(struct exec_fixture *fixture, const void *input, s
                              });
 }
 
+static bool has_sanitizer(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return true; /* which has memory of its own, and keeps what is freed */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+    return true;
+#endif
+#endif
+    return false;
+}
+
+static void a_large_job_does_not_show_in_the_memory_of_the_next(void **state)
+{
+    enum { LARGE = 8 << 20 };
+    unsigned char *input = make_pattern(LARGE);
+
+    if (has_sanitizer()) {
+        free(input);
+        skip();
+    }
+    jq_run_free(&(struct jq_run *){ run_cat(*state, input, LARGE, 0) });
+    struct jq_run *run = exec_shell(*state, "exit 0");
+    assert_in_range(exec_outcome(run).max_rss_kib, 1, LARGE >> 10);
+    jq_run_free(&run);
+    free(input);
+}
+
 static void input_comes_out_again_whatever_its_size(void **state)
 {
     const size_t sizes[] = { 0,     1,     1023,  1024,    1025,         2048,
@@ -210,6 +238,7 @@ static void a_follower_of_a_job_that_ends_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_large_job_does_not_show_in_the_memory_of_the_next),
         TEST(input_comes_out_again_whatever_its_size),
         TEST(the_middle_of_large_output_is_dropped_and_counted),
         TEST(a_hundred_mebibytes_are_counted),
