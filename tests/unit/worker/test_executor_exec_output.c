@@ -37,27 +37,26 @@ static struct jq_run *run_cat(struct exec_fixture *fixture, const void *input, s
                              });
 }
 
-static bool has_sanitizer(void)
-{
+/* A sanitizer has memory of its own, and keeps what is freed. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return true; /* which has memory of its own, and keeps what is freed */
+enum { HAS_SANITIZER = 1 };
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-    return true;
+enum { HAS_SANITIZER = 1 };
+#else
+enum { HAS_SANITIZER = 0 };
 #endif
+#else
+enum { HAS_SANITIZER = 0 };
 #endif
-    return false;
-}
 
 static void a_large_job_does_not_show_in_the_memory_of_the_next(void **state)
 {
     enum { LARGE = 8 << 20 };
-    unsigned char *input = make_pattern(LARGE);
 
-    if (has_sanitizer()) {
-        free(input);
+    if (HAS_SANITIZER)
         skip();
-    }
+    unsigned char *input = make_pattern(LARGE);
     jq_run_free(&(struct jq_run *){ run_cat(*state, input, LARGE, 0) });
     struct jq_run *run = exec_shell(*state, "exit 0");
     assert_in_range(exec_outcome(run).max_rss_kib, 1, LARGE >> 10);
