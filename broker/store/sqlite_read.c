@@ -40,61 +40,74 @@ enum jq_err jq_sqlite_load_meta(struct jq_backend *backend, struct jq_store_meta
     return JQ_OK;
 }
 
-enum jq_err jq_sqlite_load_queues(struct jq_backend *backend, jq_each_queue_fn *each, void *arg)
+/* Whom to tell of a row, by the kind of row. */
+struct telling {
+    union {
+        jq_each_queue_fn *queue;
+        jq_each_request_fn *request;
+        jq_each_worker_fn *worker;
+    } each;
+    void *arg;
+};
+typedef enum jq_err tell_fn(sqlite3_stmt *statement, const struct telling *telling);
+
+static enum jq_err walk(struct jq_backend *backend, enum jq_sql which, tell_fn *tell,
+                        const struct telling *telling)
 {
     struct jq_sqlite *sqlite = jq_sqlite_of(backend);
-    sqlite3_stmt *statement = sqlite->statements[JQ_SQL_QUEUES];
-    struct jq_queue_record record;
+    sqlite3_stmt *statement = sqlite->statements[which];
     bool end;
 
     enum jq_err err = step(sqlite, statement, &end);
     while (err == JQ_OK && !end) {
-        err = jq_row_read_queue(statement, &record);
-        if (err == JQ_OK)
-            err = each(arg, &record);
+        err = tell(statement, telling);
         if (err == JQ_OK)
             err = step(sqlite, statement, &end);
     }
     sqlite3_reset(statement);
     return err;
+}
+
+static enum jq_err tell_queue(sqlite3_stmt *statement, const struct telling *telling)
+{
+    struct jq_queue_record record;
+
+    JQ_TRY(jq_row_read_queue(statement, &record));
+    return telling->each.queue(telling->arg, &record);
+}
+
+enum jq_err jq_sqlite_load_queues(struct jq_backend *backend, jq_each_queue_fn *each, void *arg)
+{
+    const struct telling telling = { .each.queue = each, .arg = arg };
+    return walk(backend, JQ_SQL_QUEUES, tell_queue, &telling);
+}
+
+static enum jq_err tell_request(sqlite3_stmt *statement, const struct telling *telling)
+{
+    struct jq_request_record record;
+
+    JQ_TRY(jq_row_read_request(statement, &record));
+    return telling->each.request(telling->arg, &record);
 }
 
 enum jq_err jq_sqlite_load_requests(struct jq_backend *backend, jq_each_request_fn *each, void *arg)
 {
-    struct jq_sqlite *sqlite = jq_sqlite_of(backend);
-    sqlite3_stmt *statement = sqlite->statements[JQ_SQL_REQUESTS];
-    struct jq_request_record record;
-    bool end;
+    const struct telling telling = { .each.request = each, .arg = arg };
+    return walk(backend, JQ_SQL_REQUESTS, tell_request, &telling);
+}
 
-    enum jq_err err = step(sqlite, statement, &end);
-    while (err == JQ_OK && !end) {
-        err = jq_row_read_request(statement, &record);
-        if (err == JQ_OK)
-            err = each(arg, &record);
-        if (err == JQ_OK)
-            err = step(sqlite, statement, &end);
-    }
-    sqlite3_reset(statement);
-    return err;
+static enum jq_err tell_worker(sqlite3_stmt *statement, const struct telling *telling)
+{
+    struct jq_worker_record record;
+
+    JQ_TRY(jq_row_read_worker(statement, &record));
+    return telling->each.worker(telling->arg, &record);
 }
 
 enum jq_err jq_sqlite_load_workers(struct jq_backend *backend, jq_each_worker_fn *each, void *arg)
 {
-    struct jq_sqlite *sqlite = jq_sqlite_of(backend);
-    sqlite3_stmt *statement = sqlite->statements[JQ_SQL_WORKERS];
-    struct jq_worker_record record;
-    bool end;
-
-    enum jq_err err = step(sqlite, statement, &end);
-    while (err == JQ_OK && !end) {
-        err = jq_row_read_worker(statement, &record);
-        if (err == JQ_OK)
-            err = each(arg, &record);
-        if (err == JQ_OK)
-            err = step(sqlite, statement, &end);
-    }
-    sqlite3_reset(statement);
-    return err;
+    const struct telling telling = { .each.worker = each, .arg = arg };
+    return walk(backend, JQ_SQL_WORKERS, tell_worker, &telling);
 }
 
 /* --- jobs --- */
