@@ -28,7 +28,7 @@ static bool pause_for_a_look(struct jq_keeper *keeper)
 {
     struct timespec until;
 
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += LOOK_S;
     pthread_mutex_lock(&keeper->lock);
     if (!keeper->leave)
@@ -79,7 +79,11 @@ void jq_keeper_start(struct jq_cli *cli)
         return;
     keeper->cli = cli;
     pthread_mutex_init(&keeper->lock, NULL);
-    pthread_cond_init(&keeper->told, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&keeper->told, &attributes);
+    pthread_condattr_destroy(&attributes);
     if (pthread_create(&keeper->thread, NULL, keep, keeper) != 0) {
         jq_free(keeper);
         return;
