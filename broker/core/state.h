@@ -311,6 +311,12 @@ JQ_MUST_USE enum jq_err jq_job_end(struct jq_core *core, struct jq_job *job,
                                    enum jq_job_state state, const char *reason);
 bool jq_job_key_add(struct jq_core *core, struct jq_job *job);
 
+/* ---- ids.c ---- */
+/* The ids of a list; free with jq_free. */
+JQ_MUST_USE enum jq_err jq_ids_of(struct jq_records jobs, uint64_t **ret_ids);
+/* Each id once, ascending; nearly always they are so already. Returns how many are left. */
+uint32_t jq_ids_unique(uint64_t *ids, uint32_t count);
+
 /* ---- queue.c ---- */
 struct jq_queue *jq_queue_find(const struct jq_core *core, struct jq_view name);
 /* Finds or makes; ENOMEM. */
@@ -415,8 +421,6 @@ bool jq_grant_due(const struct jq_core *core);
 void jq_grant_all(struct jq_core *core);
 bool jq_settling(const struct jq_core *core);
 JQ_MUST_USE enum jq_err jq_done_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
-/* The ids of a list; free with jq_free. */
-JQ_MUST_USE enum jq_err jq_ids_of(struct jq_records jobs, uint64_t **ret_ids);
 JQ_MUST_USE enum jq_err jq_wait_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 void jq_unwait_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 /* A waiter for these jobs, in memory or not; for WAIT and CALL. Sorts `ids`. */

@@ -179,49 +179,6 @@ static enum jq_err wait_for_all(struct jq_core *core, struct jq_waiter *waiter, 
     return look_up(core, waiter, absent, absent_count);
 }
 
-static void sift_down(uint64_t *ids, uint32_t root, uint32_t count)
-{
-    const uint64_t id = ids[root];
-
-    for (uint32_t child; (child = 2 * root + 1) < count; root = child) {
-        if (child + 1 < count && ids[child] < ids[child + 1])
-            child++;
-        if (ids[child] <= id)
-            break;
-        ids[root] = ids[child];
-    }
-    ids[root] = id;
-}
-
-/* By a heap, in place: qsort may allocate, and asks the system how much memory there is. */
-static void sort(uint64_t *ids, uint32_t count)
-{
-    for (uint32_t i = count / 2; i > 0; i--)
-        sift_down(ids, i - 1, count);
-    for (uint32_t end = count; end > 1; end--) {
-        const uint64_t greatest = ids[0];
-        ids[0] = ids[end - 1];
-        ids[end - 1] = greatest;
-        sift_down(ids, 0, end - 1);
-    }
-}
-
-/* Each id once, ascending; nearly always they are so already. Returns how many are left. */
-static uint32_t sort_out(uint64_t *ids, uint32_t count)
-{
-    uint32_t sorted = 1, kept = 0;
-
-    while (sorted < count && ids[sorted - 1] < ids[sorted])
-        sorted++;
-    if (sorted >= count)
-        return count;
-    sort(ids, count);
-    for (uint32_t i = 0; i < count; i++)
-        if (kept == 0 || ids[kept - 1] != ids[i])
-            ids[kept++] = ids[i];
-    return kept;
-}
-
 bool jq_wait_allowed(const struct jq_core *core, const struct jq_peer *peer, uint32_t count)
 {
     return count <= core->conf.waits_max && peer->waiting <= core->conf.waits_max - count;
@@ -234,7 +191,7 @@ enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t c
 
     if (waiter)
         jq_waiter_free(waiter); /* asked again: the newest counts */
-    count = sort_out(ids, count);
+    count = jq_ids_unique(ids, count);
     if (!jq_wait_allowed(core, peer, count)) {
         jq_tell_error(core, peer, correlation, JQ_EBUSY, "too many waits of one connection");
         return JQ_OK;
@@ -259,20 +216,6 @@ enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t c
         jq_waiter_free(waiter);
     jq_free(absent);
     return err;
-}
-
-enum jq_err jq_ids_of(struct jq_records jobs, uint64_t **ret_ids)
-{
-    uint64_t *ids = jq_alloc(((size_t)jobs.count + 1) * sizeof *ids);
-    struct jq_job_ref ref;
-    uint32_t i = 0;
-
-    if (!ids)
-        return JQ_ENOMEM;
-    for (struct jq_reader r = jq_records_reader(jobs); jq_job_ref_next(&r, &ref);)
-        ids[i++] = ref.id;
-    *ret_ids = ids;
-    return JQ_OK;
 }
 
 enum jq_err jq_wait_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
