@@ -45,7 +45,7 @@ static void sort(uint64_t *ids, uint32_t count)
     }
 }
 
-uint32_t jq_ids_unique(uint64_t *ids, uint32_t count)
+uint32_t jq_ids_sort_out(uint64_t *ids, uint32_t count)
 {
     uint32_t sorted = 1, kept = 0;
 

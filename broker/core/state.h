@@ -315,7 +315,7 @@ bool jq_job_key_add(struct jq_core *core, struct jq_job *job);
 /* The ids of a list; free with jq_free. */
 JQ_MUST_USE enum jq_err jq_ids_of(struct jq_records jobs, uint64_t **ret_ids);
 /* Each id once, ascending; nearly always they are so already. Returns how many are left. */
-uint32_t jq_ids_unique(uint64_t *ids, uint32_t count);
+uint32_t jq_ids_sort_out(uint64_t *ids, uint32_t count);
 
 /* ---- queue.c ---- */
 struct jq_queue *jq_queue_find(const struct jq_core *core, struct jq_view name);

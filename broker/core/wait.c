@@ -191,7 +191,7 @@ enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t c
 
     if (waiter)
         jq_waiter_free(waiter); /* asked again: the newest counts */
-    count = jq_ids_unique(ids, count);
+    count = jq_ids_sort_out(ids, count);
     if (!jq_wait_allowed(core, peer, count)) {
         jq_tell_error(core, peer, correlation, JQ_EBUSY, "too many waits of one connection");
         return JQ_OK;
