@@ -21,6 +21,13 @@ enum {
     JQ_LOG_CHUNK_MAX = 256 << 10, /* bytes in one LOG_DATA */
     JQ_ARGUMENTS_MAX = 1 << 16,   /* arguments, or variables, of one command */
     JQ_PATH_MAX = 4096,           /* a path, bytes */
+    JQ_OPTIONS_MAX = 64 << 10,    /* a job's options, encoded, bytes */
+    JQ_AFTER_MAX = 1024,          /* jobs that one job waits for */
+    JQ_TAGS_MAX = 16,             /* tags of a worker, or needed by a job */
+    JQ_LIMITS_MAX = 16,           /* limits, or mutexes, of one job */
+    JQ_LABELS_MAX = 32,           /* of one job */
+    JQ_ENDINGS_MAX = 64,          /* codes and signals in one list of a retry policy */
+    JQ_HISTORY_MAX = 32,          /* attempts remembered of a job beside its last */
     JQ_FRAME_MAX = 36 << 20,      /* one frame: the largest result (value or four parts) fits */
     JQ_FRAME_SOFT = 256 << 10,    /* a sender that batches closes its frame past this */
 

@@ -22,7 +22,7 @@ uint64_t jq_batch_number(const struct jq_core *core)
 
 static void op_fini(struct jq_store_op *op)
 {
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof op->blobs / sizeof op->blobs[0]; i++) {
         jq_blob_drop(op->blobs[i]);
         op->blobs[i] = NULL;
     }
@@ -118,6 +118,10 @@ void jq_batch_job(struct jq_core *core, struct jq_job *job)
         jq_blob_drop(op->blobs[1]);
         op->blobs[1] = jq_blob_hold(job->ran_on);
     }
+    if (op->blobs[3] != job->history) {
+        jq_blob_drop(op->blobs[3]);
+        op->blobs[3] = jq_blob_hold(job->history);
+    }
     if (job->result && !op->has_result) {
         op->has_result = true;
         op->result = job->result;
@@ -171,6 +175,23 @@ static void fill_queue(struct jq_queue_record *record, const struct jq_queue *qu
         .succeeded = queue->by_state[JQ_SUCCEEDED],
         .failed = queue->by_state[JQ_FAILED],
         .cancelled = queue->by_state[JQ_CANCELLED],
+        .expired = queue->by_state[JQ_EXPIRED],
+        .skipped = queue->by_state[JQ_SKIPPED],
+        .kept = queue->kept,
+        .kept_bytes = queue->kept_bytes,
+        .sequence = queue->sequence,
+        .purge_before = queue->purge_before,
+        .flags = (queue->paused ? JQ_QUEUE_STORED_PAUSED : 0) |
+                 (queue->closed ? JQ_QUEUE_STORED_CLOSED : 0),
+        .durability = queue->durability,
+        .concurrency = queue->concurrency,
+        .attempts_max = queue->attempts_max,
+        .backoff_ms = queue->backoff_ms,
+        .backoff_max_ms = queue->backoff_max_ms,
+        .keep_ms = queue->keep_ms,
+        .keep_bytes = queue->keep_bytes,
+        .keep_count = queue->keep_count,
+        .aging_ms = queue->aging_ms,
         .name = jq_blob_view(queue->name),
     };
 }

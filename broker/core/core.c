@@ -54,6 +54,13 @@ static bool due_before(const struct jq_heap_node *a, const struct jq_heap_node *
     return x->due_at != y->due_at ? x->due_at < y->due_at : x->session < y->session;
 }
 
+static bool timer_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
+{
+    const struct jq_job *x = JQ_ELEMENT(a, struct jq_job, in_timers);
+    const struct jq_job *y = JQ_ELEMENT(b, struct jq_job, in_timers);
+    return x->timer_at != y->timer_at ? x->timer_at < y->timer_at : x->id < y->id;
+}
+
 struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
 {
     struct jq_core *core = jq_alloc_zero(1, sizeof *core);
@@ -67,6 +74,7 @@ struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
     jq_heap_init(&core->silent, silent_before);
     jq_heap_init(&core->leases, lease_before);
     jq_heap_init(&core->due, due_before);
+    jq_heap_init(&core->timers, timer_before);
     struct jq_dlist *const lists[] = { &core->all,  &core->ended,    &core->ready,
                                        &core->idle, &core->broken,   &core->workers_in_order,
                                        &core->held, &core->watchers, &core->ready_out };
@@ -108,6 +116,7 @@ static void free_sessions(struct jq_core *core)
     jq_map_fini(&core->workers);
     jq_heap_fini(&core->due);
     jq_heap_fini(&core->leases);
+    jq_heap_fini(&core->timers);
 }
 
 static void free_jobs(struct jq_core *core)
@@ -161,6 +170,9 @@ jq_ms jq_core_next_at(const struct jq_core *core)
         at = jq_ms_min(at, JQ_ELEMENT(lease, struct jq_worker, in_leases)->lease_at);
     if (due)
         at = jq_ms_min(at, JQ_ELEMENT(due, struct jq_client, in_due)->due_at);
+    const struct jq_heap_node *timer = jq_heap_first(&core->timers);
+    if (timer)
+        at = jq_ms_min(at, JQ_ELEMENT(timer, struct jq_job, in_timers)->timer_at);
     if (core->ghosts && core->now.mono < core->settled_at)
         at = jq_ms_min(at, core->settled_at);
     if (core->batch && core->batch->count)
@@ -173,7 +185,9 @@ enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now)
     core->now = now;
     jq_peer_tick(core);
     JQ_TRY(jq_worker_tick(core));
-    return jq_client_tick(core);
+    JQ_TRY(jq_timer_tick(core));
+    JQ_TRY(jq_client_tick(core));
+    return jq_edge_resolve(core);
 }
 
 /* ---- inputs ---- */

@@ -18,10 +18,12 @@ enum jq_effect_kind {
 };
 
 enum jq_read_kind {
-    JQ_READ_JOBS, /* ids[0..count), or as many of the first as one answer may hold */
-    JQ_READ_KEY,  /* the job with this key */
-    JQ_READ_LIST, /* newest first, before `before_id`, of `states` (bit mask, 0: all) and `queue`
-                     (0: all) */
+    JQ_READ_JOBS,   /* ids[0..count), or as many of the first as one answer may hold */
+    JQ_READ_KEY,    /* the job with this key */
+    JQ_READ_LIST,   /* newest first, before `before_id`, of `states` (bit mask, 0: all) and `queue`
+                       (0: all), that pass the filters */
+    JQ_READ_OLDEST, /* jobs that have ended, oldest id first, after `before_id` (0: from the first),
+                       of `queue` (0: all) */
 };
 
 /* Which columns a read needs beside the job's own. */
@@ -43,6 +45,11 @@ struct jq_read {
     uint32_t states;
     uint64_t before_id;
     uint32_t limit;
+    /* LIST: filters. */
+    jq_ns created_after, created_before; /* 0: any */
+    char *label; /* owned; jq_free. The bytes of an encoded label record that the options must have
+                    in them, or of its beginning; the reader checks what it gets. NULL: all */
+    uint32_t label_size;
 };
 
 struct jq_loaded_job {

@@ -12,11 +12,12 @@
 
 struct jq_job *jq_job_new(struct jq_queue *queue, const struct jq_job_seed *seed)
 {
-    const struct jq_view parts[] = { seed->payload, seed->handler, seed->title, seed->key };
+    const struct jq_view parts[] = { seed->payload, seed->handler, seed->title, seed->key,
+                                     seed->options };
     struct jq_job *job = jq_alloc_zero(1, sizeof *job);
     size_t size = 0;
 
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         size += parts[i].size;
     struct jq_blob *bytes = job ? jq_alloc(sizeof *bytes + size) : NULL;
     if (!bytes) {
@@ -26,7 +27,7 @@ struct jq_job *jq_job_new(struct jq_queue *queue, const struct jq_job_seed *seed
     bytes->references = 1;
     bytes->size = (uint32_t)size;
     uint8_t *at = bytes->data;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (parts[i].size)
             memcpy(at, parts[i].data, parts[i].size);
         at += parts[i].size;
@@ -43,6 +44,7 @@ struct jq_job *jq_job_new(struct jq_queue *queue, const struct jq_job_seed *seed
     job->handler_size = (uint16_t)seed->handler.size;
     job->title_size = (uint16_t)seed->title.size;
     job->key_size = (uint16_t)seed->key.size;
+    job->options_size = (uint32_t)seed->options.size;
     jq_dlist_init(&job->waits);
     jq_dlist_init(&job->readers);
     return job;
@@ -52,8 +54,10 @@ void jq_job_free(struct jq_job *job)
 {
     if (!job)
         return;
+    jq_extra_free(job);
     jq_blob_drop(job->bytes);
     jq_blob_drop(job->ran_on);
+    jq_blob_drop(job->history);
     jq_blob_drop(job->result_bytes);
     jq_free(job->result);
     jq_free(job);
@@ -80,6 +84,16 @@ struct jq_view jq_job_key(const struct jq_job *job)
                    job->key_size);
 }
 
+struct jq_view jq_job_options(const struct jq_job *job)
+{
+    return jq_view(job->bytes->data + job->bytes->size - job->options_size, job->options_size);
+}
+
+bool jq_job_is_item(const struct jq_job *job)
+{
+    return jq_view_equal(jq_job_handler(job), jq_view_str(JQ_HANDLER_ITEM));
+}
+
 void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
 {
     *ret = (struct jq_job_record){
@@ -87,7 +101,8 @@ void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
         .queue = job->queue->id,
         .state = job->state,
         .priority = job->priority,
-        .flags = job->flags | (job->cancel_asked ? JQ_JOB_STORED_CANCEL : 0),
+        .flags = job->flags | (job->cancel_asked ? JQ_JOB_STORED_CANCEL : 0) |
+                 (job->quarantined ? JQ_JOB_STORED_QUARANTINED : 0),
         .attempt = job->attempt,
         .crashes = job->crashes,
         .fence = job->fence,
@@ -95,11 +110,15 @@ void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
         .owner = job->owner,
         .created_at = job->created_at,
         .started_at = job->started_at,
+        .due_at = job->due_at,
+        .failures = job->failures,
         .handler = jq_job_handler(job),
         .title = jq_job_title(job),
         .key = jq_job_key(job),
         .payload = jq_job_payload(job),
+        .options = jq_job_options(job),
         .worker = jq_blob_view(job->ran_on),
+        .history = jq_blob_view(job->history),
     };
 }
 
@@ -156,15 +175,17 @@ static void key_remove(struct jq_core *core, struct jq_job *job)
 static const unsigned arrows[JQ_JOB_STATES] = {
     [JQ_BLOCKED] =
         TO(JQ_DELAYED) | TO(JQ_READY) | TO(JQ_CANCELLED) | TO(JQ_SKIPPED) | TO(JQ_EXPIRED),
-    [JQ_DELAYED] = TO(JQ_READY) | TO(JQ_CANCELLED) | TO(JQ_EXPIRED),
-    [JQ_READY] = TO(JQ_RUNNING) | TO(JQ_FAILED) | TO(JQ_CANCELLED) | TO(JQ_EXPIRED),
-    [JQ_RUNNING] = TO(JQ_READY) | TO(JQ_DELAYED) | ANY_END,
+    [JQ_DELAYED] = TO(JQ_READY) | TO(JQ_BLOCKED) | TO(JQ_CANCELLED) | TO(JQ_EXPIRED),
+    [JQ_READY] =
+        TO(JQ_RUNNING) | TO(JQ_BLOCKED) | TO(JQ_FAILED) | TO(JQ_CANCELLED) | TO(JQ_EXPIRED),
+    [JQ_RUNNING] = TO(JQ_READY) | TO(JQ_DELAYED) | TO(JQ_BLOCKED) | ANY_END,
 };
 
 enum jq_err jq_job_reserve(struct jq_core *core, struct jq_queue *queue, size_t count)
 {
     JQ_TRY(jq_batch_reserve(core, count + 1));
     JQ_TRY(jq_heap_reserve(&queue->sorted, count));
+    JQ_TRY(jq_heap_reserve(&core->timers, count));
     return jq_idmap_reserve(&core->jobs, count);
 }
 
@@ -179,6 +200,10 @@ static void leave(struct jq_core *core, struct jq_job *job)
         worker->busy--;
         job->worker = NULL;
         jq_worker_idle(core, worker); /* it may have had as many as it can hold */
+        jq_limit_release(core, job);
+    } else {
+        jq_dlist_remove(&job->in_place);
+        job->hold = JQ_HOLD_NONE;
     }
 }
 
@@ -194,7 +219,10 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
         jq_dlist_remove(&job->in_tied);
         job->end_batch = jq_batch_number(core);
         jq_dlist_append(&core->ended, &job->in_place);
+    } else {
+        jq_dlist_append(&job->queue->waiting, &job->in_place);
     }
+    jq_timer_update(core, job);
 }
 
 void jq_job_place(struct jq_core *core, struct jq_job *job)
@@ -206,6 +234,7 @@ void jq_job_place(struct jq_core *core, struct jq_job *job)
 
 void jq_job_add(struct jq_core *core, struct jq_job *job)
 {
+    job->queue->sequence = job->id;
     jq_job_place(core, job);
     jq_job_store(core, job);
     jq_watch_moved(core, job);

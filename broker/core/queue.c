@@ -69,6 +69,7 @@ static enum jq_err make(struct jq_core *core, uint32_t id, enum jq_order_kind or
     queue->id = id;
     queue->order = order;
     jq_dlist_init(&queue->fresh);
+    jq_dlist_init(&queue->waiting);
     jq_heap_init(&queue->sorted, before[order]);
     queue->same_hash = jq_map_remove(&core->queue_names, hash);
     JQ_CHECK(jq_map_put(&core->queue_names, hash, queue) == JQ_OK);
@@ -103,6 +104,23 @@ enum jq_err jq_queue_restore(struct jq_core *core, const struct jq_queue_record 
     queue->by_state[JQ_SUCCEEDED] = r->succeeded;
     queue->by_state[JQ_FAILED] = r->failed;
     queue->by_state[JQ_CANCELLED] = r->cancelled;
+    queue->by_state[JQ_EXPIRED] = r->expired;
+    queue->by_state[JQ_SKIPPED] = r->skipped;
+    queue->kept = r->kept;
+    queue->kept_bytes = r->kept_bytes;
+    queue->sequence = r->sequence;
+    queue->purge_before = r->purge_before;
+    queue->paused = (r->flags & JQ_QUEUE_STORED_PAUSED) != 0;
+    queue->closed = (r->flags & JQ_QUEUE_STORED_CLOSED) != 0;
+    queue->durability = (enum jq_durability)r->durability;
+    queue->concurrency = r->concurrency;
+    queue->attempts_max = r->attempts_max;
+    queue->backoff_ms = r->backoff_ms;
+    queue->backoff_max_ms = r->backoff_max_ms;
+    queue->keep_ms = r->keep_ms;
+    queue->keep_bytes = r->keep_bytes;
+    queue->keep_count = r->keep_count;
+    queue->aging_ms = r->aging_ms;
     return JQ_OK;
 }
 

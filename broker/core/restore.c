@@ -49,6 +49,7 @@ static enum jq_err place(struct jq_core *core, struct jq_job *job,
 {
     JQ_TRY(jq_idmap_reserve(&core->jobs, 1));
     JQ_TRY(jq_heap_reserve(&job->queue->sorted, 1));
+    JQ_TRY(jq_heap_reserve(&core->timers, 1));
     if (record->worker.size) {
         job->ran_on = jq_blob_new(record->worker);
         if (!job->ran_on)
@@ -58,6 +59,8 @@ static enum jq_err place(struct jq_core *core, struct jq_job *job,
         JQ_TRY(restore_running(core, job, record));
     else
         job->state = JQ_READY;
+    if (record->history.size && !(job->history = jq_blob_new(record->history)))
+        return JQ_ENOMEM;
     if (!jq_job_key_add(core, job))
         return JQ_ENOMEM;
     jq_job_place(core, job);
@@ -76,6 +79,7 @@ enum jq_err jq_core_restore_job(struct jq_core *core, const struct jq_job_record
         .handler = record->handler,
         .title = record->title,
         .key = record->key,
+        .options = record->options,
         .payload = record->payload,
     };
 
@@ -90,6 +94,8 @@ enum jq_err jq_core_restore_job(struct jq_core *core, const struct jq_job_record
     job->crashes = record->crashes;
     job->fence = record->fence;
     job->started_at = record->started_at;
+    job->due_at = record->due_at;
+    job->failures = record->failures;
     job->cancel_asked = (record->flags & JQ_JOB_STORED_CANCEL) != 0;
     job->damaged = record->damaged;
     job->restored = true;

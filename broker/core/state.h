@@ -4,6 +4,10 @@
  *
  *   bytes    blob.c     counted bytes, names
  *   jobs     job.c      every job in memory, and the one function that moves them
+ *   extras   extra.c    options of the jobs that have any, and the state that they begin in
+ *   timers   timer.c    delays, expiries, timed leases
+ *   edges    edge.c     which jobs wait for which
+ *   limits   limit.c    limits and mutexes: who runs under them, who waits
  *   queues   queue.c    names, order, counters
  *   batch    batch.c    what the store is to be told, netted
  *   outbox   outbox.c   what peers are to be told, promises held back
@@ -29,6 +33,17 @@ struct jq_queue {
     uint32_t id;
     enum jq_order_kind order;
     uint64_t maxsize;
+    enum jq_durability durability;
+    uint32_t concurrency, attempts_max; /* 0: any number; as 1 */
+    uint64_t backoff_ms, backoff_max_ms;
+    uint64_t keep_ms, keep_bytes, keep_count; /* 0: the broker's */
+    uint64_t aging_ms;                        /* 0: never */
+    bool paused, closed;
+    uint64_t sequence; /* id of the job that it accepted last */
+    uint64_t
+        purge_before; /* jobs with smaller ids that have not started are being purged; 0: none */
+    uint64_t kept, kept_bytes;        /* ended jobs in the store, and what they take */
+    struct jq_dlist waiting;          /* DELAYED and BLOCKED jobs: struct jq_job.in_place */
     uint64_t by_state[JQ_JOB_STATES]; /* live states: now; terminal: since the store was made */
     struct jq_blob *name;
     struct jq_queue *same_hash; /* names with the hash of this one */
@@ -40,6 +55,19 @@ struct jq_queue {
     uint64_t op_batch;        /* its counters are op `op_index` of this batch */
     uint32_t op_index;
     bool stored;
+};
+
+/* Why a job is BLOCKED. */
+enum jq_hold {
+    JQ_HOLD_NONE = 0,
+    JQ_HOLD_EDGES, /* for older jobs */
+    JQ_HOLD_LIMIT, /* for a limit or mutex */
+    JQ_HOLD_FULL,  /* it came back while its queue was full */
+};
+
+/* Of jobs with options, and of jobs that others wait for. Owned by extra.c. */
+struct jq_extra {
+    struct jq_job_options options; /* decoded: views into job->bytes */
 };
 
 struct jq_job {
@@ -60,11 +88,21 @@ struct jq_job {
     struct jq_blob *ran_on;   /* name of the worker that runs it or ran it last; may be NULL */
     uint64_t owner;           /* client session */
     jq_ns created_at, started_at;
-    struct jq_blob *bytes; /* payload, handler, title, key: one after the other */
-    uint32_t payload_size;
+    enum jq_hold hold;             /* BLOCKED: why */
+    bool quarantined;              /* FAILED as its workers kept dying */
+    jq_ns due_at;                  /* DELAYED: until then; RUNNING: end of a timed lease, 0: none */
+    jq_ns expires_at;              /* when it has not started by then; 0: never */
+    uint32_t failures;             /* attempts that count against attempts_max */
+    struct jq_blob *history;       /* encoded attempt records; NULL: none */
+    struct jq_extra *extra;        /* NULL: none */
+    jq_ms timer_at;                /* monotonic */
+    struct jq_heap_node in_timers; /* core->timers */
+    struct jq_blob *bytes;         /* payload, handler, title, key, options: one after the other */
+    uint32_t payload_size, options_size;
     uint16_t handler_size, title_size, key_size;
-    struct jq_dlink in_all;   /* core->all */
-    struct jq_dlink in_place; /* READY: queue->fresh; RUNNING: worker->jobs; ended: core->ended */
+    struct jq_dlink in_all;      /* core->all */
+    struct jq_dlink in_place;    /* READY: queue->fresh; RUNNING: worker->jobs; DELAYED, BLOCKED:
+                                    queue->waiting; ended: core->ended */
     struct jq_heap_node in_heap; /* READY: queue->sorted */
     struct jq_dlink in_tied;     /* client->tied */
     struct jq_job *same_hash;    /* keys with the hash of this one */
@@ -231,6 +269,7 @@ struct jq_core {
     struct jq_map queues;      /* id -> struct jq_queue */
     struct jq_map queue_names; /* hash -> struct jq_queue, chained */
     struct jq_dlist ready;     /* queues with ready jobs, in turn */
+    struct jq_heap timers;     /* struct jq_job.in_timers, by timer_at */
 
     struct jq_map peers;              /* id -> struct jq_peer */
     struct jq_heap silent;            /* clients by silent_at */
@@ -279,7 +318,7 @@ struct jq_job_seed {
     uint64_t id, owner, flags;
     int32_t priority;
     jq_ns created_at;
-    struct jq_view handler, title, key, payload;
+    struct jq_view handler, title, key, options, payload;
 };
 struct jq_job *jq_job_new(struct jq_queue *queue,
                           const struct jq_job_seed *seed); /* NULL: memory */
@@ -290,6 +329,8 @@ struct jq_view jq_job_payload(const struct jq_job *job);
 struct jq_view jq_job_handler(const struct jq_job *job);
 struct jq_view jq_job_title(const struct jq_job *job);
 struct jq_view jq_job_key(const struct jq_job *job);
+struct jq_view jq_job_options(const struct jq_job *job);
+bool jq_job_is_item(const struct jq_job *job);
 void jq_job_record(const struct jq_job *job, struct jq_job_record *ret);
 /* Room for `count` more jobs in every container and for `ops` operations. After it jq_job_add and
  * jq_job_move cannot fail for as many. */
@@ -310,6 +351,33 @@ void jq_job_forget_durable(struct jq_core *core);
 JQ_MUST_USE enum jq_err jq_job_end(struct jq_core *core, struct jq_job *job,
                                    enum jq_job_state state, const char *reason);
 bool jq_job_key_add(struct jq_core *core, struct jq_job *job);
+
+/* ---- extra.c ---- */
+/* Decodes the options of a new or loaded job; nothing for a job without any. INVAL: they are no
+ * job_options (a loaded job counts as damaged then). ENOMEM. The job owns what is made. */
+JQ_MUST_USE enum jq_err jq_extra_make(struct jq_core *core, struct jq_job *job);
+void jq_extra_free(struct jq_job *job);
+/* The state in which a job waits now, by its edges and its delay: BLOCKED (sets hold), DELAYED
+ * (sets due_at) or READY. */
+enum jq_job_state jq_extra_waits_in(const struct jq_core *core, struct jq_job *job);
+
+/* ---- timer.c ---- */
+/* Sets, moves or takes away the job's timer, by its state, due_at and expires_at. Reserved before
+ * (jq_job_reserve). */
+void jq_timer_update(struct jq_core *core, struct jq_job *job);
+JQ_MUST_USE enum jq_err jq_timer_tick(struct jq_core *core);
+
+/* ---- edge.c ---- */
+/* What waits for jobs that have ended since the last call goes on, or is skipped. Called after
+ * every input and before a batch is taken: an end and what follows from it are of one batch. */
+JQ_MUST_USE enum jq_err jq_edge_resolve(struct jq_core *core);
+
+/* ---- limit.c ---- */
+/* May this job start now? True: it counts as running under its limits. False: it has been moved to
+ * BLOCKED and comes back to READY when it is its turn. Reserved for one move before. */
+bool jq_limit_admit(struct jq_core *core, struct jq_job *job);
+/* It runs no more. */
+void jq_limit_release(struct jq_core *core, struct jq_job *job);
 
 /* ---- ids.c ---- */
 /* The ids of a list; free with jq_free. */

@@ -38,13 +38,18 @@ struct jq_job_record {
     uint64_t owner;   /* client session that submitted it */
     jq_ns created_at;
     jq_ns started_at;
+    jq_ns due_at;      /* DELAYED: until then; RUNNING: end of a timed lease, 0: the session's */
+    uint32_t failures; /* attempts that count against attempts_max */
     struct jq_view handler, title, key, payload;
-    struct jq_view worker; /* name, for people */
-    bool damaged;          /* loads only: its CRC does not fit */
+    struct jq_view options; /* one encoded job_options record, as submitted; or empty */
+    struct jq_view worker;  /* name, for people */
+    struct jq_view history; /* encoded attempt records, oldest first; or empty */
+    bool damaged;           /* loads only: its CRC does not fit */
 };
 
 /* Oddities, kept in job_record.flags above bit 32; never on the wire. */
-#define JQ_JOB_STORED_CANCEL (UINT64_C(1) << 32) /* cancel was asked while it ran */
+#define JQ_JOB_STORED_CANCEL (UINT64_C(1) << 32)      /* cancel was asked while it ran */
+#define JQ_JOB_STORED_QUARANTINED (UINT64_C(1) << 33) /* failed as its workers kept dying */
 
 /* How a job ended; beside its row. */
 struct jq_result_record {
@@ -53,6 +58,7 @@ struct jq_result_record {
     uint32_t signal;
     uint64_t wall_us, user_us, system_us, max_rss_kib;
     uint64_t stdout_bytes, stderr_bytes;
+    uint64_t kept_bytes; /* what the job takes in the store from its end on: for retention */
     struct jq_view reason, value;
     struct jq_view stdout_head, stdout_tail, stderr_head, stderr_tail;
 };
@@ -63,7 +69,26 @@ struct jq_queue_record {
     uint64_t maxsize;
     /* Counters, of the same instant as the batch they are in. */
     uint64_t blocked, delayed, ready, running;
-    uint64_t succeeded, failed, cancelled;
+    uint64_t succeeded, failed, cancelled, expired, skipped;
+    uint64_t kept, kept_bytes; /* ended jobs in the store, and what they take */
+    uint64_t sequence;         /* id of the job that it accepted last */
+    uint64_t
+        purge_before; /* jobs with smaller ids that have not started are being purged; 0: none */
+    uint64_t flags;   /* JQ_QUEUE_STORED_... */
+    /* Settings, as queue_conf of messages.def has them. */
+    uint32_t durability, concurrency, attempts_max;
+    uint64_t backoff_ms, backoff_max_ms;
+    uint64_t keep_ms, keep_bytes, keep_count;
+    uint64_t aging_ms;
+    struct jq_view name;
+};
+
+#define JQ_QUEUE_STORED_PAUSED (UINT64_C(1) << 0)
+#define JQ_QUEUE_STORED_CLOSED (UINT64_C(1) << 1)
+
+/* A limit that was set by name, not by jobs. */
+struct jq_limit_record {
+    uint32_t max;
     struct jq_view name;
 };
 
@@ -87,8 +112,8 @@ struct jq_worker_record {
 enum jq_store_op_kind {
     JQ_OP_NONE = 0, /* netted away */
     JQ_OP_JOB_PUT,  /* job, whole; with result: it has ended already */
-    JQ_OP_JOB_SET,  /* job: id, state, flags, attempt, crashes, fence, session, started_at, worker;
-                       and result */
+    JQ_OP_JOB_SET,  /* job: id, state, flags, attempt, crashes, fence, session, started_at, due_at,
+                       failures, worker, history; and result */
     JQ_OP_JOB_DELETE,     /* job.id, its result too */
     JQ_OP_QUEUE_PUT,      /* queue, insert or replace */
     JQ_OP_QUEUE_DELETE,   /* queue.id */
@@ -98,6 +123,8 @@ enum jq_store_op_kind {
                              it stay */
     JQ_OP_WORKER_PUT,     /* worker */
     JQ_OP_WORKER_DELETE,  /* worker.session */
+    JQ_OP_LIMIT_PUT,      /* limit, insert or replace */
+    JQ_OP_LIMIT_DELETE,   /* limit.name */
 };
 
 struct jq_store_op {
@@ -108,9 +135,10 @@ struct jq_store_op {
         struct jq_queue_record queue;
         struct jq_request_record request;
         struct jq_worker_record worker;
+        struct jq_limit_record limit;
     } u;
     struct jq_result_record *result; /* has_result; borrowed until the batch is durable */
-    struct jq_blob *blobs[3];        /* what the views above point into; held by the op */
+    struct jq_blob *blobs[4];        /* what the views above point into; held by the op */
 };
 
 /* Counters of the whole store; one row. */
@@ -121,6 +149,9 @@ struct jq_store_meta {
     uint64_t incarnation; /* starts of the broker on this store */
     uint8_t store_id[16]; /* random, made with the store; opaque */
 };
+
+/* The largest that jq_result_record.kept_bytes counts beside bytes: about what a row takes. */
+enum { JQ_KEPT_ROW_BYTES = 256 };
 
 struct jq_batch {
     uint64_t number; /* meta.commit_sequence after it */

@@ -154,6 +154,7 @@ static enum jq_err prepare(struct jq_core *core, struct accepting *a)
             .handler = spec.handler,
             .title = spec.title,
             .key = spec.key,
+            .options = spec.options,
             .payload = spec.payload,
         };
         a->jobs[i] = jq_job_new(a->queue, &seed);

@@ -29,7 +29,7 @@ static void free_job(struct jq_memory_job *job)
     if (!job)
         return;
     jq_free(job->result);
-    jq_free(job->worker);
+    jq_free(job->changing);
     jq_free(job);
 }
 
@@ -58,8 +58,9 @@ static enum jq_err make_job(const struct jq_store_op *op, void **ret_made)
 {
     const struct jq_job_record *from = &op->u.job;
     const bool whole = op->kind == JQ_OP_JOB_PUT;
-    const size_t size =
-        whole ? from->handler.size + from->title.size + from->key.size + from->payload.size : 0;
+    const size_t size = whole ? from->handler.size + from->title.size + from->key.size +
+                                    from->options.size + from->payload.size
+                              : 0;
     struct jq_memory_job *job = jq_alloc(sizeof(*job) + size);
 
     if (!job)
@@ -71,17 +72,21 @@ static enum jq_err make_job(const struct jq_store_op *op, void **ret_made)
         keep(&job->record.handler, &at);
         keep(&job->record.title, &at);
         keep(&job->record.key, &at);
+        keep(&job->record.options, &at);
         keep(&job->record.payload, &at);
     }
-    if (from->worker.size > 0) {
-        uint8_t *at = job->worker = jq_alloc(from->worker.size);
-        if (at)
+    const size_t changing = from->worker.size + from->history.size;
+    if (changing > 0) {
+        uint8_t *at = job->changing = jq_alloc(changing);
+        if (at) {
             keep(&job->record.worker, &at);
+            keep(&job->record.history, &at);
+        }
     }
     const bool has_result = op->has_result && jq_state_is_terminal(from->state);
     if (has_result)
         job->result = make_result(op->result);
-    if ((from->worker.size > 0 && !job->worker) || (has_result && !job->result)) {
+    if ((changing > 0 && !job->changing) || (has_result && !job->result)) {
         free_job(job);
         return JQ_ENOMEM;
     }
@@ -146,6 +151,8 @@ enum jq_err jq_memory_row_make(const struct jq_store_op *op, void **ret_made)
     case JQ_OP_REQUEST_DELETE:
     case JQ_OP_SESSION_DELETE:
     case JQ_OP_WORKER_DELETE:
+    case JQ_OP_LIMIT_PUT:
+    case JQ_OP_LIMIT_DELETE:
         break;
     }
     return JQ_OK;
@@ -243,7 +250,7 @@ enum jq_err jq_memory_rows_reserve(struct jq_memory_rows *rows, const struct jq_
 
 static uint64_t bytes_of(const struct jq_memory_job *job)
 {
-    return sizeof(*job) + job->size + job->record.worker.size +
+    return sizeof(*job) + job->size + job->record.worker.size + job->record.history.size +
            (job->result ? sizeof(*job->result) + job->result->size : 0);
 }
 
@@ -275,10 +282,13 @@ static void job_set(struct jq_memory_rows *rows, struct jq_memory_job *from)
     job->record.fence = from->record.fence;
     job->record.session = from->record.session;
     job->record.started_at = from->record.started_at;
+    job->record.due_at = from->record.due_at;
+    job->record.failures = from->record.failures;
     job->record.worker = from->record.worker;
-    uint8_t *worker = job->worker;
-    job->worker = from->worker;
-    from->worker = worker;
+    job->record.history = from->record.history;
+    uint8_t *changing = job->changing;
+    job->changing = from->changing;
+    from->changing = changing;
     /* A job that lives again has no result; one that stays ended keeps its own unless it gets
      * another. */
     if (from->result || !jq_state_is_terminal(job->record.state)) {
@@ -310,6 +320,8 @@ void jq_memory_rows_apply(struct jq_memory_rows *rows, const struct jq_store_op 
 
     switch (op->kind) {
     case JQ_OP_NONE:
+    case JQ_OP_LIMIT_PUT:
+    case JQ_OP_LIMIT_DELETE:
         break;
     case JQ_OP_JOB_PUT:
         job_put(rows, made);

@@ -20,7 +20,7 @@ struct jq_memory_job {
     struct jq_job_record record;
     struct jq_memory_job *key_next;  /* another row with the same key's hash */
     struct jq_memory_result *result; /* ended jobs only, or NULL */
-    uint8_t *worker;                 /* what record.worker views; NULL when empty */
+    uint8_t *changing;               /* what record.worker and .history view; NULL when empty */
     size_t size;
     uint8_t bytes[]; /* what the other views of record view */
 };

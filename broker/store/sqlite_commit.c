@@ -179,6 +179,8 @@ static int other(struct jq_sqlite *sqlite, const struct jq_store_op *op)
     case JQ_OP_JOB_PUT:
     case JQ_OP_JOB_SET:
     case JQ_OP_JOB_DELETE:
+    case JQ_OP_LIMIT_PUT:
+    case JQ_OP_LIMIT_DELETE:
         break;
     }
     return SQLITE_OK;

@@ -35,6 +35,7 @@ typedef enum jq_err jq_each_queue_fn(void *arg, const struct jq_queue_record *re
 typedef enum jq_err jq_each_job_fn(void *arg, const struct jq_loaded_job *record);
 typedef enum jq_err jq_each_request_fn(void *arg, const struct jq_request_record *record);
 typedef enum jq_err jq_each_worker_fn(void *arg, const struct jq_worker_record *record);
+typedef enum jq_err jq_each_limit_fn(void *arg, const struct jq_limit_record *record);
 
 /* Where a range of live jobs starts: after this key, in the queue's order. */
 struct jq_range {
@@ -60,6 +61,7 @@ struct jq_store_ops {
                              jq_each_job_fn *each, void *arg);
     enum jq_err (*load_requests)(struct jq_backend *backend, jq_each_request_fn *each, void *arg);
     enum jq_err (*load_workers)(struct jq_backend *backend, jq_each_worker_fn *each, void *arg);
+    enum jq_err (*load_limits)(struct jq_backend *backend, jq_each_limit_fn *each, void *arg);
     /* Ended or not. ret_more (LIST): there are more behind the limit. */
     enum jq_err (*read)(struct jq_backend *backend, const struct jq_read *read,
                         jq_each_job_fn *each, void *arg, bool *ret_more);

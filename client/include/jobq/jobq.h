@@ -65,6 +65,8 @@ enum {
 
 struct jobq_client;
 struct jobq_future;
+struct jobq_queue;
+struct jobq_item;
 
 /* States of a job, as jobq_result.state. */
 enum {
@@ -106,10 +108,78 @@ struct jobq_job {
     const char *key;   /* at most one job ever has this key; NULL: none */
     int32_t priority;  /* lower runs first */
     uint64_t flags;
+    const struct jobq_job_options *options; /* NULL: none. Copied */
+    int64_t put_timeout_ms; /* how long a full queue may keep it waiting for a place; 0: EFULL at
+                               once, -1: for ever */
 };
-#define JOBQ_JOB_INIT                                                  \
-    {                                                                  \
-        sizeof(struct jobq_job), NULL, NULL, NULL, 0, NULL, NULL, 0, 0 \
+#define JOBQ_JOB_INIT                                                            \
+    {                                                                            \
+        sizeof(struct jobq_job), NULL, NULL, NULL, 0, NULL, NULL, 0, 0, NULL, -1 \
+    }
+
+/* jobq_dependency.kind */
+enum {
+    JOBQ_AFTER_OK = 0,   /* the other job has succeeded */
+    JOBQ_AFTER_ANY = 1,  /* it has ended */
+    JOBQ_AFTER_FAIL = 2, /* it has ended and not succeeded */
+};
+struct jobq_dependency {
+    uint64_t id;
+    int kind; /* JOBQ_AFTER_...; not fulfilled: the job is skipped */
+};
+
+struct jobq_limit {
+    const char *name;
+    uint32_t max; /* at most so many jobs that name it run at a time; 0: as it was set */
+};
+
+struct jobq_label {
+    const char *name, *value;
+};
+
+/* An exit code, or with code -1 a signal. */
+struct jobq_ending {
+    int64_t code;
+    int signal;
+};
+
+/* jobq_job_options.unique_while; 0: both */
+#define JOBQ_WHILE_QUEUED (UINT64_C(1) << 0)
+#define JOBQ_WHILE_RUNNING (UINT64_C(1) << 1)
+
+/* When and beside what a job runs. Bounds: 1,024 dependencies; 16 needs, limits, mutexes; 32
+ * labels; 64 endings in each list. */
+struct jobq_job_options {
+    size_t size;            /* sizeof(struct jobq_job_options) */
+    int64_t delay_ms;       /* not before this long after it was submitted */
+    int64_t run_at;         /* not before this time: wall clock, ns since 1970; 0: at once */
+    int64_t expires_ms;     /* not started this long after its submission: expired; 0: never */
+    uint32_t attempts_max;  /* 1: no retry; 0: as the queue says */
+    int64_t backoff_ms;     /* before the first retry; 0: as the queue says */
+    int64_t backoff_max_ms; /* 0: as the queue says */
+    int backoff_fixed;      /* 0: full jitter, doubled with every failure; 1: always backoff_ms */
+    const struct jobq_ending *retry_on; /* only these; none: every failure */
+    size_t retry_on_count;
+    const struct jobq_ending *no_retry_on;
+    size_t no_retry_on_count;
+    const char *unique; /* a job with this name that is on its way is taken instead of a new one */
+    uint64_t unique_while; /* JOBQ_WHILE_... */
+    const struct jobq_dependency *after;
+    size_t after_count;
+    const char *const *needs; /* tags that its worker must have */
+    size_t needs_count;
+    const struct jobq_limit *limits;
+    size_t limits_count;
+    const char *const *mutexes; /* granted all or none; held while it runs */
+    size_t mutexes_count;
+    const struct jobq_label *labels;
+    size_t labels_count;
+    const char *content_type; /* of the payload; NULL: none */
+};
+/* All zero but the size. */
+#define JOBQ_JOB_OPTIONS_INIT                   \
+    {                                           \
+        .size = sizeof(struct jobq_job_options) \
     }
 
 /* A command as it is to run, byte for byte; there is no shell. */
@@ -216,6 +286,108 @@ JOBQ_API int jobq_wait_any(struct jobq_client *client, struct jobq_future *const
 /* Waits until all have ended; *ret_failed counts those that did not succeed. */
 JOBQ_API int jobq_wait_all(struct jobq_client *client, struct jobq_future *const *futures,
                            size_t count, int64_t timeout_ms, size_t *ret_failed);
+
+/* ---- queues of items: Python's queue.Queue, shared by processes and machines ----
+ *
+ * A queue is known by its name, to everybody. An item is bytes. jobq_get leases it to the caller;
+ * jobq_task_done settles it; an item whose holder is gone comes back to its place. Blocked callers
+ * are served in the order in which they came. A queue handle may be used from many threads at once;
+ * an item by one at a time, any thread.
+ *
+ * A lease without lease_ms lasts as long as this client's session: while it is connected, and one
+ * lease of the broker (15 s) longer. */
+
+struct jobq_queue_options {
+    size_t size;      /* sizeof(struct jobq_queue_options) */
+    int64_t lease_ms; /* of each item from jobq_get: it comes back after this long, whoever lives;
+                         0: held as long as the session lives */
+};
+#define JOBQ_QUEUE_OPTIONS_INIT              \
+    {                                        \
+        sizeof(struct jobq_queue_options), 0 \
+    }
+
+/* A handle; nothing is sent, and the queue need not exist: the first put makes it, FIFO and
+ * unbounded. `options` may be NULL. EINVAL: not 1 to 128 of A-Z a-z 0-9 . _ - . Free it before the
+ * client. */
+JOBQ_API int jobq_queue_open(struct jobq_client *client, const char *name,
+                             const struct jobq_queue_options *options,
+                             struct jobq_queue **ret_queue);
+/* NULL is fine; sets *queue to NULL. Items live on. */
+JOBQ_API void jobq_queue_free(struct jobq_queue **queue);
+/* Makes the queue, or changes its maxsize: "fifo" "lifo" "priority"; 0: unbounded. Returns when
+ * that is durable. A smaller maxsize drops nothing. EEXIST: it exists with another order; EINVAL.
+ */
+JOBQ_API int jobq_queue_declare(struct jobq_client *client, const char *name, const char *order,
+                                uint64_t maxsize);
+
+/* Returns when the item is durably in the queue. Waits while the queue is full: EFULL at once with
+ * timeout 0, or when the time is over; nothing has happened then. ECLOSED, ENOSPC; EMSGSIZE before
+ * anything is sent. EUNREACH: the broker could not be reached in time; unless jobq_errdetail says
+ * that nothing was sent, whether the item is in the queue is not known. Priority: lower first, in a
+ * priority queue; ties are FIFO. */
+JOBQ_API int jobq_put(struct jobq_queue *queue, const void *data, size_t size, int32_t priority,
+                      int64_t timeout_ms);
+/* EEMPTY at once with timeout 0, or when the time is over. ECLOSED: closed, and nothing is left.
+ * EUNREACH, ENOENT: no such queue, with timeout 0; else it waits for the queue to be made. */
+JOBQ_API int jobq_get(struct jobq_queue *queue, int64_t timeout_ms, struct jobq_item **ret_item);
+/* Borrowed until the item is settled or freed. Never NULL for an item. */
+JOBQ_API const void *jobq_item_data(const struct jobq_item *item, size_t *ret_size);
+JOBQ_API uint64_t jobq_item_id(const struct jobq_item *item);
+/* With the id, what anybody needs to settle it. */
+JOBQ_API uint64_t jobq_item_fence(const struct jobq_item *item);
+JOBQ_API int32_t jobq_item_priority(const struct jobq_item *item);
+/* From 1: how often it was handed out. */
+JOBQ_API uint32_t jobq_item_attempt(const struct jobq_item *item);
+/* The item has been dealt with. On 0 it is freed and *item NULL; durable. EALREADY: it was settled
+ * before; EFENCED: the lease was lost, somebody else has it or will; both free it, too. Other
+ * errors leave it as it was. */
+JOBQ_API int jobq_task_done(struct jobq_item **item);
+/* Gives it back to its place in the queue, after delay_ms. As jobq_task_done. */
+JOBQ_API int jobq_nack(struct jobq_item **item, int64_t delay_ms);
+/* The lease ends lease_ms from now. EFENCED: it has ended. */
+JOBQ_API int jobq_extend(struct jobq_item *item, int64_t lease_ms);
+/* Gives back what is still held, without waiting for an answer. NULL is fine; sets *item to NULL.
+ */
+JOBQ_API void jobq_item_free(struct jobq_item **item);
+/* The same three by id and fence, from any client. */
+JOBQ_API int jobq_settle_done(struct jobq_client *client, uint64_t id, uint64_t fence);
+JOBQ_API int jobq_settle_nack(struct jobq_client *client, uint64_t id, uint64_t fence,
+                              int64_t delay_ms);
+JOBQ_API int jobq_settle_extend(struct jobq_client *client, uint64_t id, uint64_t fence,
+                                int64_t lease_ms);
+
+/* Waits until nothing of the queue is unfinished, what is added meanwhile included. ETIMEDOUT. */
+JOBQ_API int jobq_join(struct jobq_queue *queue, int64_t timeout_ms);
+
+/* One instant of a queue. */
+struct jobq_queue_info {
+    size_t size; /* sizeof(struct jobq_queue_info), set by the caller */
+    char order[16];
+    uint64_t maxsize;
+    uint64_t ready, delayed, blocked, running;
+    uint64_t unfinished;                                     /* the sum of these four */
+    uint64_t succeeded, failed, cancelled, expired, skipped; /* since it was made */
+    uint64_t sequence; /* id of what it accepted last; 0: nothing yet */
+    int paused, closed;
+    uint64_t getters, putters; /* that wait */
+};
+/* ENOENT. */
+JOBQ_API int jobq_queue_info(struct jobq_queue *queue, struct jobq_queue_info *ret_info);
+/* Ready items, as queue.Queue counts; < 0: error. A queue that does not exist is empty. */
+JOBQ_API int64_t jobq_qsize(struct jobq_queue *queue);
+JOBQ_API int jobq_empty(struct jobq_queue *queue); /* 1, 0 or an error */
+JOBQ_API int jobq_full(struct jobq_queue *queue);  /* 1, 0 or an error */
+
+#define JOBQ_CLOSE_NOW 1 /* what has not been taken is cancelled */
+/* Puts are ECLOSED from now on, gets when nothing is left. Again: fine. */
+JOBQ_API int jobq_queue_close(struct jobq_queue *queue, int flags);
+/* Cancels what has not been taken. *ret_count may be NULL. */
+JOBQ_API int jobq_queue_purge(struct jobq_queue *queue, uint64_t *ret_count);
+JOBQ_API int jobq_queue_pause(struct jobq_queue *queue);
+JOBQ_API int jobq_queue_resume(struct jobq_queue *queue);
+/* Forgets the queue and what it kept. ESTATE: something is unfinished; ENOENT. */
+JOBQ_API int jobq_queue_remove(struct jobq_queue *queue);
 
 /* Round trip to the broker. *ret_us may be NULL. EUNREACH after timeout_ms without an answer. */
 JOBQ_API int jobq_ping(struct jobq_client *client, int64_t timeout_ms, int64_t *ret_us);

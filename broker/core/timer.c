@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * timer.c - what becomes of jobs as time passes: delays that end, expiries, timed leases. The wall
+ * clock says when; once a timer is set the monotonic clock counts, so that a jump of the wall clock
+ * starts nothing early. */
+#include "broker/core/state.h"
+#include "proto/base/check.h"
+
+static jq_ms mono_of(const struct jq_core *core, jq_ns wall)
+{
+    const jq_ns left = wall - core->now.wall;
+    return left <= 0 ? core->now.mono : jq_ms_add(core->now.mono, (left + 999999) / 1000000);
+}
+
+static jq_ms next_of(const struct jq_core *core, const struct jq_job *job)
+{
+    jq_ms at = JQ_NEVER;
+
+    if (jq_state_is_terminal(job->state))
+        return at;
+    if (job->due_at && (job->state == JQ_DELAYED || job->state == JQ_RUNNING))
+        at = mono_of(core, job->due_at);
+    if (job->expires_at && job->state != JQ_RUNNING)
+        at = jq_ms_min(at, mono_of(core, job->expires_at));
+    return at;
+}
+
+void jq_timer_update(struct jq_core *core, struct jq_job *job)
+{
+    const jq_ms at = next_of(core, job);
+    const bool holds = jq_heap_holds(&job->in_timers);
+
+    job->timer_at = at;
+    if (at == JQ_NEVER) {
+        if (holds)
+            jq_heap_remove(&core->timers, &job->in_timers);
+    } else if (holds) {
+        jq_heap_moved(&core->timers, &job->in_timers);
+    } else {
+        JQ_CHECK(jq_heap_put(&core->timers, &job->in_timers) == JQ_OK);
+    }
+}
+
+static bool is_over(const struct jq_core *core, const struct jq_job *job, jq_ns at)
+{
+    return at && (at <= core->now.wall || mono_of(core, at) <= job->timer_at);
+}
+
+static enum jq_err due(struct jq_core *core, struct jq_job *job)
+{
+    if (job->expires_at && job->state != JQ_RUNNING && is_over(core, job, job->expires_at))
+        return jq_job_end(core, job, JQ_EXPIRED, "it had not started when its time was over");
+    JQ_TRY(jq_job_reserve(core, job->queue, 1));
+    job->due_at = 0;
+    jq_job_move(core, job, JQ_READY);
+    return JQ_OK;
+}
+
+enum jq_err jq_timer_tick(struct jq_core *core)
+{
+    for (struct jq_heap_node *node; (node = jq_heap_first(&core->timers));) {
+        struct jq_job *job = JQ_ELEMENT(node, struct jq_job, in_timers);
+        if (job->timer_at > core->now.mono)
+            return JQ_OK;
+        JQ_TRY(due(core, job));
+    }
+    return JQ_OK;
+}
