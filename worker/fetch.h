@@ -37,6 +37,7 @@ struct jq_fetch_conf {
     const char *name;        /* these are borrowed for fetch's life */
     const char *host;
     const char *software;
+    struct jq_records tags; /* records of `word`; borrowed */
     uint64_t pid;
     uint64_t die_with;     /* we end when this process does; 0: none */
     struct jq_view config; /* the effective settings, as text */

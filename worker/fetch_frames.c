@@ -64,6 +64,7 @@ void jq_fetch_greet(struct jq_fetch *fetch, struct jq_now now)
             .held = jq_records_of(count, &held),
             .config = conf->config,
             .die_with = conf->die_with,
+            .tags = conf->tags,
         },
     };
     jq_fetch_send(fetch, &msg);

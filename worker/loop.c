@@ -425,6 +425,7 @@ static enum jq_err open_fetch(struct jq_worker *worker, const struct jq_worker_p
         .pid = (uint64_t)getpid(),
         .die_with = (uint64_t)settings->die_with,
         .config = parts->config,
+        .tags = parts->tags,
     };
     worker->fetch = jq_fetch_new(&conf);
     if (worker->fetch == NULL)

@@ -16,7 +16,8 @@ struct jq_worker;
 struct jq_worker_parts {
     const struct jq_worker_settings *settings; /* outlive the worker */
     struct jq_view config;                     /* the effective settings, as text */
-    int spawner_fd;                            /* taken */
+    struct jq_records tags;
+    int spawner_fd; /* taken */
     pid_t spawner;
 };
 

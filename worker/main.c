@@ -77,7 +77,11 @@ static char *config_text(const struct jq_worker_config *config, size_t *ret_size
 static int work(const struct jq_worker_config *config)
 {
     const struct jq_worker_settings *settings = jq_worker_config_get(config);
-    struct jq_worker_parts parts = { .settings = settings, .spawner_fd = -1 };
+    struct jq_worker_parts parts = {
+        .settings = settings,
+        .tags = jq_worker_config_tags(config),
+        .spawner_fd = -1,
+    };
     struct jq_detail detail = { "" };
     struct jq_worker *worker = NULL;
     const struct jq_spawner_conf spawner = {

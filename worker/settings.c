@@ -36,6 +36,8 @@ struct jq_worker_config {
     enum jq_log_level log_level;
     char url[JQ_URL_MAX];
     char name[JQ_NAME_MAX + 1];
+    struct jq_buf tags; /* records of `word` */
+    uint32_t tag_count;
 };
 
 /* --- the command line --- */
@@ -172,6 +174,42 @@ static void default_name(char name[JQ_NAME_MAX + 1])
     (void)snprintf(name, JQ_NAME_MAX + 1, "%s-%ld", host, (long)getpid());
 }
 
+static enum jq_err add_tag(struct jq_worker_config *config, const char *text, size_t size,
+                           struct jq_detail *detail)
+{
+    const struct jq_word tag = { .name = jq_view(text, size) };
+    struct jq_reader r = jq_reader(jq_buf_view(&config->tags));
+    struct jq_word other;
+    char name[JQ_NAME_MAX + 1];
+    (void)snprintf(name, sizeof name, "%.*s", (int)(size < sizeof name ? size : JQ_NAME_MAX), text);
+    if (size == 0 || size > JQ_NAME_MAX || !is_name(name)) {
+        jq_detail_set(detail, "tags: '%s' is not 1 to 128 of A-Z a-z 0-9 . _ -", name);
+        return JQ_EINVAL;
+    }
+    while (jq_word_next(&r, &other))
+        if (jq_view_equal(other.name, tag.name))
+            return JQ_OK; /* twice is once */
+    if (config->tag_count == JQ_TAGS_MAX) {
+        jq_detail_set(detail, "tags: more than %d", JQ_TAGS_MAX);
+        return JQ_EINVAL;
+    }
+    jq_word_write(&config->tags, &tag);
+    config->tag_count++;
+    return jq_buf_ok(&config->tags) ? JQ_OK : JQ_ENOMEM;
+}
+
+static enum jq_err read_tags(struct jq_worker_config *config, struct jq_detail *detail)
+{
+    const char *at = config->settings.tags;
+    for (size_t size; *at != '\0'; at += size + (at[size] == ',')) {
+        size = strcspn(at, ",");
+        JQ_TRY(add_tag(config, at, size, detail));
+        if (at[size] == ',' && at[size + 1] == '\0')
+            return add_tag(config, "", 0, detail); /* a comma too many */
+    }
+    return JQ_OK;
+}
+
 static bool is_url(const char *url)
 {
     return (strncmp(url, "ipc://", 6) == 0 || strncmp(url, "tcp://", 6) == 0) && url[6] != '\0';
@@ -211,7 +249,7 @@ static enum jq_err complete(struct jq_worker_config *config, struct jq_detail *d
                       actual->log_level);
         return JQ_EINVAL;
     }
-    return JQ_OK;
+    return read_tags(config, detail);
 }
 
 /* --- loading --- */
@@ -263,6 +301,7 @@ void jq_worker_config_free(struct jq_worker_config **config)
     if (*config == NULL)
         return;
     jq_conf_free(&(*config)->conf);
+    jq_buf_fini(&(*config)->tags);
     jq_free(*config);
     *config = NULL;
 }
@@ -275,6 +314,11 @@ const struct jq_worker_settings *jq_worker_config_get(const struct jq_worker_con
 enum jq_log_level jq_worker_config_log_level(const struct jq_worker_config *config)
 {
     return config->log_level;
+}
+
+struct jq_records jq_worker_config_tags(const struct jq_worker_config *config)
+{
+    return jq_records_of(config->tag_count, &config->tags);
 }
 
 /* --- for people --- */

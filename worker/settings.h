@@ -12,6 +12,7 @@
 #include "proto/base/conf.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
+#include "proto/msg.h"
 
 #define JQ_FIELD_BOOL(field) bool field;
 #define JQ_FIELD_INT(field) int64_t field;
@@ -54,6 +55,8 @@ void jq_worker_config_free(struct jq_worker_config **config);
 /* With the 0 and "" of `slots`, `threads`, `name` and `url` replaced by what they stand for. */
 const struct jq_worker_settings *jq_worker_config_get(const struct jq_worker_config *config);
 enum jq_log_level jq_worker_config_log_level(const struct jq_worker_config *config);
+/* `tags` as HELLO has them; borrowed from the config. */
+struct jq_records jq_worker_config_tags(const struct jq_worker_config *config);
 
 void jq_worker_config_print(const struct jq_worker_config *config, FILE *out);
 JQ_MUST_USE enum jq_err jq_worker_help(FILE *out);

@@ -47,6 +47,23 @@ static void a_job_goes_from_grant_to_acknowledged_end(void **state)
     assert_int_equal(broker_worker_status(broker), 0);
 }
 
+static void tags_are_told_once_each_in_the_order_given(void **state)
+{
+    static const char *const tagged[] = { "--tags", "gpu,ssd,gpu", "--log-level", "error", NULL };
+    struct fake_broker *broker = *state;
+    struct jq_word tag;
+    broker_worker(broker, tagged);
+    const struct jq_msg hello = broker_welcome(broker, NONE);
+    struct jq_reader r = jq_records_reader(hello.u.hello.tags);
+    assert_int_equal(hello.u.hello.tags.count, 2);
+    assert_true(jq_word_next(&r, &tag) && jq_view_equal(tag.name, jq_view_str("gpu")));
+    assert_true(jq_word_next(&r, &tag) && jq_view_equal(tag.name, jq_view_str("ssd")));
+
+    assert_int_equal(kill(broker->pid, SIGTERM), 0);
+    (void)broker_await(broker, JQ_MSG_BYE);
+    assert_int_equal(broker_worker_status(broker), 0);
+}
+
 static void no_op_jobs_stream_many_to_a_frame(void **state)
 {
     enum { JOBS = 20000 };
@@ -307,6 +324,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_job_goes_from_grant_to_acknowledged_end),
+        TEST(tags_are_told_once_each_in_the_order_given),
         TEST(no_op_jobs_stream_many_to_a_frame),
         TEST(a_draining_worker_lets_its_job_end),
         TEST(what_does_not_end_within_the_grace_is_given_back),
