@@ -8,6 +8,7 @@
 
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
+#include "proto/base/dlist.h"
 #include "proto/base/map.h"
 
 enum {
@@ -23,14 +24,9 @@ struct waiting {
     size_t size;
 };
 
-/* On at most one list at a time by each of its two links. */
-struct link {
-    struct link *next, *prev;
-};
-
 struct peer {
-    struct link heard; /* on strangers while not greeted, else on greeted; oldest heard first */
-    struct link stall; /* on stalled while first is set; on gone when gone */
+    struct jq_dlink heard; /* in strangers while not greeted, else in greeted; oldest heard first */
+    struct jq_dlink stall; /* in stalled while first is set; in gone when gone */
     uint64_t number;
     uint64_t route; /* 0 once gone */
     jq_ms heard_at;
@@ -47,53 +43,18 @@ struct jq_peers {
     struct jq_metrics *metrics;
     struct jq_map by_route;  /* peers that can be heard */
     struct jq_map by_number; /* these and the gone */
-    struct link strangers, greeted, stalled, gone;
+    struct jq_dlist strangers, greeted, stalled, gone;
     uint64_t last_number;
     int64_t waiting_bytes;
     jq_ms retry_at;
     jq_ms retry_ms;
 };
 
-/* ---- lists ---- */
-
-static void list_init(struct link *head)
+static struct peer *first_heard(const struct jq_dlist *list)
 {
-    head->next = head;
-    head->prev = head;
-}
+    struct jq_dlink *link = jq_dlist_first(list);
 
-static bool list_empty(const struct link *head)
-{
-    return head->next == head;
-}
-
-static void list_append(struct link *head, struct link *link)
-{
-    link->prev = head->prev;
-    link->next = head;
-    head->prev->next = link;
-    head->prev = link;
-}
-
-/* A link on no list is left as it is. */
-static void list_remove(struct link *link)
-{
-    if (!link->next)
-        return;
-    link->prev->next = link->next;
-    link->next->prev = link->prev;
-    link->next = NULL;
-    link->prev = NULL;
-}
-
-static struct peer *peer_of_heard(struct link *link)
-{
-    return (struct peer *)(void *)((char *)link - offsetof(struct peer, heard));
-}
-
-static struct peer *peer_of_stall(struct link *link)
-{
-    return (struct peer *)(void *)((char *)link - offsetof(struct peer, stall));
+    return link ? JQ_ELEMENT(link, struct peer, heard) : NULL;
 }
 
 /* ---- life ---- */
@@ -108,10 +69,10 @@ struct jq_peers *jq_peers_new(const struct jq_peers_conf *conf, struct jq_metric
     peers->metrics = metrics;
     peers->retry_at = JQ_NEVER;
     peers->retry_ms = RETRY_MIN_MS;
-    list_init(&peers->strangers);
-    list_init(&peers->greeted);
-    list_init(&peers->stalled);
-    list_init(&peers->gone);
+    jq_dlist_init(&peers->strangers);
+    jq_dlist_init(&peers->greeted);
+    jq_dlist_init(&peers->stalled);
+    jq_dlist_init(&peers->gone);
     return peers;
 }
 
@@ -132,8 +93,8 @@ static void drop_waiting(struct jq_peers *peers, struct peer *peer)
 static void detach(struct jq_peers *peers, struct peer *peer)
 {
     drop_waiting(peers, peer);
-    list_remove(&peer->heard);
-    list_remove(&peer->stall);
+    jq_dlist_remove(&peer->heard);
+    jq_dlist_remove(&peer->stall);
     if (peer->route)
         (void)jq_map_remove(&peers->by_route, peer->route);
     peer->route = 0;
@@ -152,7 +113,7 @@ static void lose(struct jq_peers *peers, struct peer *peer, uint64_t *counter)
 {
     (*counter)++;
     detach(peers, peer);
-    list_append(&peers->gone, &peer->stall);
+    jq_dlist_append(&peers->gone, &peer->stall);
 }
 
 void jq_peers_free(struct jq_peers **peers)
@@ -178,21 +139,15 @@ void jq_peers_free(struct jq_peers **peers)
  * should have forgotten by now. */
 static bool make_room(struct jq_peers *peers, jq_ms now)
 {
-    if (!list_empty(&peers->strangers)) {
-        struct peer *oldest = peer_of_heard(peers->strangers.next);
-        if (now - oldest->heard_at >= SECOND_MS) {
-            lose(peers, oldest, &peers->metrics->peers_silent);
-            return true;
-        }
+    struct peer *oldest = first_heard(&peers->strangers);
+
+    if (!oldest || now - oldest->heard_at < SECOND_MS) {
+        oldest = first_heard(&peers->greeted);
+        if (!oldest || now - oldest->heard_at < peers->conf.silence_ms)
+            return false;
     }
-    if (!list_empty(&peers->greeted)) {
-        struct peer *oldest = peer_of_heard(peers->greeted.next);
-        if (now - oldest->heard_at >= peers->conf.silence_ms) {
-            lose(peers, oldest, &peers->metrics->peers_silent);
-            return true;
-        }
-    }
-    return false;
+    lose(peers, oldest, &peers->metrics->peers_silent);
+    return true;
 }
 
 static enum jq_err make_peer(struct jq_peers *peers, uint64_t route, struct peer **ret_peer)
@@ -222,8 +177,8 @@ enum jq_err jq_peers_hear(struct jq_peers *peers, uint64_t route, jq_ms now, uin
         JQ_TRY(make_peer(peers, route, &peer));
     }
     peer->heard_at = now;
-    list_remove(&peer->heard);
-    list_append(peer->is_greeted ? &peers->greeted : &peers->strangers, &peer->heard);
+    jq_dlist_remove(&peer->heard);
+    jq_dlist_append(peer->is_greeted ? &peers->greeted : &peers->strangers, &peer->heard);
     *ret_peer = peer->number;
     return JQ_OK;
 }
@@ -235,8 +190,8 @@ void jq_peers_greet(struct jq_peers *peers, uint64_t number)
     if (!peer || !peer->route || peer->is_greeted)
         return;
     peer->is_greeted = true;
-    list_remove(&peer->heard);
-    list_append(&peers->greeted, &peer->heard);
+    jq_dlist_remove(&peer->heard);
+    jq_dlist_append(&peers->greeted, &peer->heard);
 }
 
 bool jq_peers_may_refuse(struct jq_peers *peers, uint64_t number, jq_ms now)
@@ -288,7 +243,7 @@ static void keep(struct jq_peers *peers, struct peer *peer, uint8_t *data, size_
     }
     *waiting = (struct waiting){ .data = data, .size = size };
     if (!peer->first)
-        list_append(&peers->stalled, &peer->stall);
+        jq_dlist_append(&peers->stalled, &peer->stall);
     *peer->last = waiting;
     peer->last = &waiting->next;
     peer->waiting_bytes += cost;
@@ -362,7 +317,7 @@ static bool send_waiting(struct jq_peers *peers, struct peer *peer)
         progress = true;
     }
     peer->last = &peer->first;
-    list_remove(&peer->stall);
+    jq_dlist_remove(&peer->stall);
     return true;
 }
 
@@ -370,20 +325,19 @@ static void retry(struct jq_peers *peers, jq_ms now)
 {
     bool progress = false;
 
-    for (struct link *link = peers->stalled.next; link != &peers->stalled;) {
-        struct peer *peer = peer_of_stall(link);
-        link = link->next;
-        progress |= send_waiting(peers, peer);
+    for (struct jq_dlink *next, *link = jq_dlist_first(&peers->stalled); link; link = next) {
+        next = jq_dlist_next(&peers->stalled, link);
+        progress |= send_waiting(peers, JQ_ELEMENT(link, struct peer, stall));
     }
     peers->retry_ms = progress ? RETRY_MIN_MS : jq_ms_min(peers->retry_ms * 2, RETRY_MAX_MS);
-    peers->retry_at = list_empty(&peers->stalled) ? JQ_NEVER : now + peers->retry_ms;
+    peers->retry_at = jq_dlist_empty(&peers->stalled) ? JQ_NEVER : now + peers->retry_ms;
 }
 
 static jq_ms stranger_until(const struct jq_peers *peers)
 {
-    if (list_empty(&peers->strangers))
-        return JQ_NEVER;
-    return jq_ms_add(peer_of_heard(peers->strangers.next)->heard_at, peers->conf.silence_ms);
+    const struct peer *oldest = first_heard(&peers->strangers);
+
+    return oldest ? jq_ms_add(oldest->heard_at, peers->conf.silence_ms) : JQ_NEVER;
 }
 
 void jq_peers_tick(struct jq_peers *peers, jq_ms now)
@@ -391,7 +345,7 @@ void jq_peers_tick(struct jq_peers *peers, jq_ms now)
     if (now >= peers->retry_at)
         retry(peers, now);
     while (now >= stranger_until(peers))
-        lose(peers, peer_of_heard(peers->strangers.next), &peers->metrics->peers_silent);
+        lose(peers, first_heard(&peers->strangers), &peers->metrics->peers_silent);
 }
 
 jq_ms jq_peers_next_at(const struct jq_peers *peers)
@@ -401,7 +355,9 @@ jq_ms jq_peers_next_at(const struct jq_peers *peers)
 
 uint64_t jq_peers_gone(const struct jq_peers *peers)
 {
-    return list_empty(&peers->gone) ? 0 : peer_of_stall(peers->gone.next)->number;
+    struct jq_dlink *link = jq_dlist_first(&peers->gone);
+
+    return link ? JQ_ELEMENT(link, const struct peer, stall)->number : 0;
 }
 
 void jq_peers_told(struct jq_peers *peers, uint64_t number)
@@ -433,7 +389,7 @@ void jq_peers_check(const struct jq_peers *peers)
         JQ_CHECK(peer->first || peer->waiting_bytes == 0);
         JQ_CHECK(peer->waiting_bytes <= peers->conf.out_max_bytes);
         JQ_CHECK(!peer->route || jq_map_find(&peers->by_route, peer->route) == peer);
-        JQ_CHECK((peer->stall.next != NULL) == (peer->first != NULL || !peer->route));
+        JQ_CHECK(jq_dlink_used(&peer->stall) == (peer->first != NULL || !peer->route));
         gone += peer->route == 0;
         waiting += peer->waiting_bytes;
     }
