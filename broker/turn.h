@@ -77,6 +77,8 @@ void jq_turn_batch(struct jq_turn *turn, bool all);
 
 /* Private to turn*.c: frees what is late. */
 void jq_turn_late_fini(struct jq_turn *turn);
+/* Takes what is late of a peer that is gone: it was said before, and nobody will say it again. */
+void jq_turn_late_from(struct jq_turn *turn, uint64_t peer);
 /* So much is late that nothing more may be read. */
 bool jq_turn_late_is_full(const struct jq_turn *turn);
 

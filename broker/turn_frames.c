@@ -68,12 +68,15 @@ bool jq_turn_late_is_full(const struct jq_turn *turn)
     return turn->late_count >= LATE_MAX || turn->late_bytes >= LATE_BYTES_MAX;
 }
 
-static bool is_late(const struct jq_turn *turn, uint64_t peer)
+/* The oldest, or NULL. */
+static struct late_frame *find_late(const struct jq_turn *turn, uint64_t peer)
 {
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&turn->late, at));)
-        if (JQ_ELEMENT(at, struct late_frame, link)->peer == peer)
-            return true;
-    return false;
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&turn->late, at));) {
+        struct late_frame *late = JQ_ELEMENT(at, struct late_frame, link);
+        if (late->peer == peer)
+            return late;
+    }
+    return NULL;
 }
 
 /* False: no memory. The frame is taken now, then. */
@@ -93,32 +96,39 @@ static bool keep_late(struct jq_turn *turn, uint64_t peer, struct jq_view frame)
     return true;
 }
 
-static struct late_frame *take_late(struct jq_turn *turn)
+static void take_late(struct jq_turn *turn, struct late_frame *late)
 {
-    struct jq_dlink *link = jq_dlist_first(&turn->late);
-
-    if (!link)
-        return NULL;
-    struct late_frame *late = JQ_ELEMENT(link, struct late_frame, link);
-    jq_dlist_remove(link);
+    jq_dlist_remove(&late->link);
     turn->late_count--;
     turn->late_bytes -= late->size;
-    return late;
 }
 
 void jq_turn_late_fini(struct jq_turn *turn)
 {
+    struct jq_dlink *link;
+
+    while ((link = jq_dlist_first(&turn->late))) {
+        struct late_frame *late = JQ_ELEMENT(link, struct late_frame, link);
+        take_late(turn, late);
+        jq_free(late);
+    }
+}
+
+static void drop_late(struct jq_turn *turn, uint64_t peer)
+{
     struct late_frame *late;
 
-    while ((late = take_late(turn)))
+    while ((late = find_late(turn, peer))) {
+        take_late(turn, late);
         jq_free(late);
+    }
 }
 
 /* ---- frames ---- */
 
 static bool must_wait(const struct jq_turn *turn, uint64_t peer, const struct jq_msg *msg)
 {
-    if (turn->late_count > 0 && is_late(turn, peer))
+    if (turn->late_count > 0 && find_late(turn, peer))
         return true;
     return msg->tag == JQ_MSG_SUBMIT && jq_core_crowded(turn->core) && !jq_store_idle(turn->store);
 }
@@ -144,6 +154,7 @@ static void take_message(struct jq_turn *turn, uint64_t peer, struct jq_view fra
         refuse(turn, peer, msg.correlation, JQ_ENOMEM, jq_err_text(JQ_ENOMEM));
         /* Not every message has an answer. A peer that is not known any more says HELLO again, and
          * then all that it was not answered. */
+        drop_late(turn, peer);
         jq_peers_drop(turn->peers, peer);
         return;
     }
@@ -168,17 +179,31 @@ static bool late_may_go(const struct jq_turn *turn)
            (!jq_core_crowded(turn->core) || jq_store_idle(turn->store));
 }
 
+static void take_late_message(struct jq_turn *turn, struct late_frame *late)
+{
+    take_late(turn, late);
+    take_message(turn, late->peer, jq_view(late->data, late->size), false);
+    jq_free(late);
+}
+
 bool jq_turn_late(struct jq_turn *turn)
 {
     size_t bytes = 0;
 
     while (bytes < BYTES_PER_TURN && late_may_go(turn)) {
-        struct late_frame *late = take_late(turn);
+        struct late_frame *late = JQ_ELEMENT(jq_dlist_first(&turn->late), struct late_frame, link);
         bytes += late->size;
-        take_message(turn, late->peer, jq_view(late->data, late->size), false);
-        jq_free(late);
+        take_late_message(turn, late);
     }
     return late_may_go(turn);
+}
+
+void jq_turn_late_from(struct jq_turn *turn, uint64_t peer)
+{
+    struct late_frame *late;
+
+    while ((late = find_late(turn, peer)))
+        take_late_message(turn, late);
 }
 
 bool jq_turn_frames(struct jq_turn *turn)

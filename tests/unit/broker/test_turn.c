@@ -28,6 +28,7 @@ static struct play {
     uint64_t routes[4];  /* 0: 5 */
     enum jq_tag tags[8]; /* as applied */
     size_t frame_count;
+    int applied_before_gone;
     int applied, committed, reads, given, durables, loads, gone;
     struct jq_buf sent; /* the last frame sent */
     int sent_count;
@@ -61,6 +62,7 @@ enum jq_err jq_core_gone(struct jq_core *core, struct jq_now now, uint64_t peer)
 {
     (void)core, (void)now, (void)peer;
     play.gone++;
+    play.applied_before_gone = play.applied;
     return JQ_OK;
 }
 
@@ -615,6 +617,56 @@ static void what_is_late_is_bounded(void **state)
     jq_buf_fini(&frame);
 }
 
+static void what_is_late_of_a_peer_that_is_gone_is_heard_first(void **state)
+{
+    struct jq_turn *turn = *state;
+    const struct jq_msg submit = { .tag = JQ_MSG_SUBMIT, .correlation = 1 };
+    const struct jq_msg bye = { .tag = JQ_MSG_BYE };
+    struct jq_buf frames[3] = { { 0 }, { 0 }, { 0 } };
+    uint64_t peer;
+
+    play.is_crowded = true;
+    play.is_idle = false;
+    push_frame(6, &submit, &frames[0]);
+    push_frame(5, &bye, &frames[1]);
+    push_frame(5, &submit, &frames[2]);
+    assert_false(jq_turn_frames(turn));
+    assert_int_equal(play.applied, 0);
+    assert_int_equal(jq_peers_hear(turn->peers, 5, 1000, &peer), JQ_OK);
+    jq_peers_drop(turn->peers, peer);
+    jq_turn_effects(turn);
+    assert_int_equal(play.gone, 1);
+    assert_int_equal(play.applied_before_gone, 2);
+    assert_int_equal(play.tags[0], JQ_MSG_SUBMIT);
+    assert_int_equal(play.tags[1], JQ_MSG_BYE);
+    assert_int_equal(turn->late_count, 1); /* the other's waits on */
+    for (int i = 0; i < 3; i++)
+        jq_buf_fini(&frames[i]);
+}
+
+static void what_is_late_behind_a_frame_that_was_lost_is_lost_with_it(void **state)
+{
+    struct jq_turn *turn = *state;
+    const struct jq_msg submit = { .tag = JQ_MSG_SUBMIT, .correlation = 1 };
+    const struct jq_msg bye = { .tag = JQ_MSG_BYE };
+    struct jq_buf frames[2] = { { 0 }, { 0 } };
+
+    play.is_crowded = true;
+    play.is_idle = false;
+    push_frame(5, &bye, &frames[0]);
+    push_frame(5, &submit, &frames[1]);
+    assert_false(jq_turn_frames(turn));
+    play.apply = JQ_ENOMEM;
+    play.is_idle = true;
+    assert_false(jq_turn_late(turn));
+    jq_turn_effects(turn);
+    assert_int_equal(play.gone, 1);
+    assert_int_equal(play.applied, 1);
+    assert_int_equal(turn->late_count, 0);
+    for (int i = 0; i < 2; i++)
+        jq_buf_fini(&frames[i]);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_turn, close_turn)
@@ -636,6 +688,8 @@ int main(void)
         CASE(nothing_is_read_while_the_open_batch_is_full),
         CASE(submits_wait_while_the_batch_is_crowded_and_others_go_on),
         CASE(what_is_late_is_bounded),
+        CASE(what_is_late_of_a_peer_that_is_gone_is_heard_first),
+        CASE(what_is_late_behind_a_frame_that_was_lost_is_lost_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
