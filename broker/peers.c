@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
  * peers.c - see peers.h. Peers that never said HELLO are on `strangers`, oldest heard first; peers
- * with frames that the transport would not take are on `stalled`. */
+ * with frames that the transport would not take are on `stalled`; peers whose descriptor belonged
+ * to a connection that has ended are on `doubted`. */
 #include "broker/peers.h"
 
 #include <string.h>
 
 #include "proto/base/alloc.h"
+#include "proto/base/buf.h"
 #include "proto/base/check.h"
 #include "proto/base/dlist.h"
 #include "proto/base/map.h"
+#include "proto/msg.h"
 
 enum {
     RETRY_MIN_MS = 2, /* ZeroMQ tells when any peer can be written to, never which */
     RETRY_MAX_MS = 100,
     REFUSALS_PER_SECOND = 10,
     SECOND_MS = 1000,
+    DOUBTS_MAX = 5, /* who can be written to so often, for a second in all, is there */
+    DOUBT_MS = 1,   /* to the second try; ten times as long to each that follows */
 };
 
 struct waiting {
@@ -27,8 +32,13 @@ struct waiting {
 struct peer {
     struct jq_dlink heard; /* in strangers while not greeted, else in greeted; oldest heard first */
     struct jq_dlink stall; /* in stalled while first is set; in gone when gone */
+    struct jq_dlink doubt; /* in doubted while that is not settled */
+    struct jq_dlink twins; /* a ring of all peers with this descriptor, when it is known */
     uint64_t number;
-    uint64_t route; /* 0 once gone */
+    uint64_t route;  /* 0 once gone */
+    int fd;          /* of its connection, or -1; others may have had it before, or have it now */
+    unsigned doubts; /* tries so far, and when the next one is due */
+    jq_ms doubt_at;
     jq_ms heard_at;
     jq_ms refusals_at; /* start of the second that is counted */
     unsigned refusals;
@@ -43,11 +53,13 @@ struct jq_peers {
     struct jq_metrics *metrics;
     struct jq_map by_route;  /* peers that can be heard */
     struct jq_map by_number; /* these and the gone */
-    struct jq_dlist strangers, greeted, stalled, gone;
+    struct jq_map by_fd;     /* any of the peers with a descriptor, at descriptor + 1 */
+    struct jq_dlist strangers, greeted, stalled, doubted, gone;
     uint64_t last_number;
     int64_t waiting_bytes;
     jq_ms retry_at;
     jq_ms retry_ms;
+    jq_ms doubt_at; /* the first of all doubts, or JQ_NEVER */
 };
 
 static struct peer *first_heard(const struct jq_dlist *list)
@@ -69,9 +81,11 @@ struct jq_peers *jq_peers_new(const struct jq_peers_conf *conf, struct jq_metric
     peers->metrics = metrics;
     peers->retry_at = JQ_NEVER;
     peers->retry_ms = RETRY_MIN_MS;
+    peers->doubt_at = JQ_NEVER;
     jq_dlist_init(&peers->strangers);
     jq_dlist_init(&peers->greeted);
     jq_dlist_init(&peers->stalled);
+    jq_dlist_init(&peers->doubted);
     jq_dlist_init(&peers->gone);
     return peers;
 }
@@ -89,12 +103,47 @@ static void drop_waiting(struct jq_peers *peers, struct peer *peer)
     peer->waiting_bytes = 0;
 }
 
+static void forget_fd(struct jq_peers *peers, struct peer *peer)
+{
+    if (peer->fd < 0)
+        return;
+    const uint64_t key = (uint64_t)peer->fd + 1;
+    struct peer *twin = JQ_ELEMENT(peer->twins.next, struct peer, twins);
+    if (jq_map_find(&peers->by_fd, key) == peer) {
+        (void)jq_map_remove(&peers->by_fd, key);
+        if (twin != peer)
+            JQ_CHECK(jq_map_put(&peers->by_fd, key, twin) == JQ_OK); /* in the room it left */
+    }
+    jq_dlist_remove(&peer->twins);
+    peer->fd = -1;
+}
+
+/* Without memory it is as if the transport did not know it: the next frame may find some. */
+static void remember_fd(struct jq_peers *peers, struct peer *peer, int fd)
+{
+    if (peer->fd == fd)
+        return;
+    forget_fd(peers, peer);
+    if (fd < 0)
+        return;
+    struct peer *twin = jq_map_find(&peers->by_fd, (uint64_t)fd + 1);
+    if (twin)
+        jq_dlist_put_before(&twin->twins, &peer->twins);
+    else if (jq_map_put(&peers->by_fd, (uint64_t)fd + 1, peer) == JQ_OK)
+        peer->twins.next = peer->twins.prev = &peer->twins;
+    else
+        return;
+    peer->fd = fd;
+}
+
 /* Off every list and out of by_route; by_number and the memory are the caller's. */
 static void detach(struct jq_peers *peers, struct peer *peer)
 {
     drop_waiting(peers, peer);
     jq_dlist_remove(&peer->heard);
     jq_dlist_remove(&peer->stall);
+    jq_dlist_remove(&peer->doubt);
+    forget_fd(peers, peer);
     if (peer->route)
         (void)jq_map_remove(&peers->by_route, peer->route);
     peer->route = 0;
@@ -129,6 +178,7 @@ void jq_peers_free(struct jq_peers **peers)
     }
     jq_map_fini(&(*peers)->by_route);
     jq_map_fini(&(*peers)->by_number);
+    jq_map_fini(&(*peers)->by_fd);
     jq_free(*peers);
     *peers = NULL;
 }
@@ -159,6 +209,7 @@ static enum jq_err make_peer(struct jq_peers *peers, uint64_t route, struct peer
         return JQ_ENOMEM;
     peer->number = ++peers->last_number;
     peer->route = route;
+    peer->fd = -1;
     peer->last = &peer->first;
     JQ_CHECK(jq_map_put(&peers->by_route, route, peer) == JQ_OK);
     JQ_CHECK(jq_map_put(&peers->by_number, peer->number, peer) == JQ_OK);
@@ -167,7 +218,8 @@ static enum jq_err make_peer(struct jq_peers *peers, uint64_t route, struct peer
     return JQ_OK;
 }
 
-enum jq_err jq_peers_hear(struct jq_peers *peers, uint64_t route, jq_ms now, uint64_t *ret_peer)
+enum jq_err jq_peers_hear(struct jq_peers *peers, uint64_t route, int fd, jq_ms now,
+                          uint64_t *ret_peer)
 {
     struct peer *peer = jq_map_find(&peers->by_route, route);
 
@@ -176,6 +228,7 @@ enum jq_err jq_peers_hear(struct jq_peers *peers, uint64_t route, jq_ms now, uin
             return JQ_EBUSY;
         JQ_TRY(make_peer(peers, route, &peer));
     }
+    remember_fd(peers, peer, fd);
     peer->heard_at = now;
     jq_dlist_remove(&peer->heard);
     jq_dlist_append(peer->is_greeted ? &peers->greeted : &peers->strangers, &peer->heard);
@@ -293,6 +346,80 @@ void jq_peers_close(struct jq_peers *peers, uint64_t number)
     forget(peers, peer);
 }
 
+/* ---- connections that end ---- */
+
+static void doubt(struct jq_peers *peers, struct peer *peer, jq_ms now)
+{
+    jq_dlist_remove(&peer->doubt);
+    jq_dlist_append(&peers->doubted, &peer->doubt);
+    peer->doubts = 0;
+    peer->doubt_at = now;
+    peers->doubt_at = jq_ms_min(peers->doubt_at, now);
+}
+
+void jq_peers_ended(struct jq_peers *peers, int fd, jq_ms now)
+{
+    struct peer *first = jq_map_find(&peers->by_fd, (uint64_t)fd + 1);
+    struct peer *peer = first;
+
+    if (!first)
+        return;
+    do {
+        doubt(peers, peer, now);
+        peer = JQ_ELEMENT(peer->twins.next, struct peer, twins);
+    } while (peer != first);
+}
+
+/* There is no asking libzmq for a route: only a message that nobody takes shows that it has ended.
+ * A peer that is there gets an answer that it never asked for, and passes it over. */
+static bool is_reached(struct jq_peers *peers, const struct peer *peer)
+{
+    const struct jq_msg pong = { .tag = JQ_MSG_PONG };
+    enum jq_sent sent = JQ_SENT_FULL;
+    struct jq_buf frame = { 0 };
+    size_t size;
+
+    if (jq_msg_encode(&pong, &frame) == JQ_OK) {
+        uint8_t *data = jq_buf_take(&frame, &size);
+        sent = peers->conf.send(peers->conf.send_arg, peer->route, data, size, NULL);
+        if (sent != JQ_SENT)
+            jq_free(data);
+    }
+    jq_buf_fini(&frame);
+    return sent != JQ_SENT_NOBODY;
+}
+
+/* A route can be written to for some moments after its connection has ended. */
+static void settle(struct jq_peers *peers, struct peer *peer, jq_ms now)
+{
+    jq_ms wait = DOUBT_MS;
+
+    if (!is_reached(peers, peer)) {
+        lose(peers, peer, &peers->metrics->peers_ended);
+        return;
+    }
+    for (unsigned i = 0; i < peer->doubts; i++)
+        wait *= 10;
+    peer->doubt_at = jq_ms_add(now, wait);
+    if (++peer->doubts == DOUBTS_MAX)
+        jq_dlist_remove(&peer->doubt);
+}
+
+static void settle_doubts(struct jq_peers *peers, jq_ms now)
+{
+    jq_ms first = JQ_NEVER;
+
+    for (struct jq_dlink *next, *link = jq_dlist_first(&peers->doubted); link; link = next) {
+        struct peer *peer = JQ_ELEMENT(link, struct peer, doubt);
+        next = jq_dlist_next(&peers->doubted, link);
+        if (now >= peer->doubt_at)
+            settle(peers, peer, now);
+        if (jq_dlink_used(&peer->doubt))
+            first = jq_ms_min(first, peer->doubt_at);
+    }
+    peers->doubt_at = first;
+}
+
 /* ---- time ---- */
 
 /* True: something left. */
@@ -344,13 +471,15 @@ void jq_peers_tick(struct jq_peers *peers, jq_ms now)
 {
     if (now >= peers->retry_at)
         retry(peers, now);
+    if (now >= peers->doubt_at)
+        settle_doubts(peers, now);
     while (now >= stranger_until(peers))
         lose(peers, first_heard(&peers->strangers), &peers->metrics->peers_silent);
 }
 
 jq_ms jq_peers_next_at(const struct jq_peers *peers)
 {
-    return jq_ms_min(peers->retry_at, stranger_until(peers));
+    return jq_ms_min(jq_ms_min(peers->retry_at, peers->doubt_at), stranger_until(peers));
 }
 
 uint64_t jq_peers_gone(const struct jq_peers *peers)
@@ -390,6 +519,10 @@ void jq_peers_check(const struct jq_peers *peers)
         JQ_CHECK(peer->waiting_bytes <= peers->conf.out_max_bytes);
         JQ_CHECK(!peer->route || jq_map_find(&peers->by_route, peer->route) == peer);
         JQ_CHECK(jq_dlink_used(&peer->stall) == (peer->first != NULL || !peer->route));
+        JQ_CHECK((peer->fd >= 0) == jq_dlink_used(&peer->twins));
+        JQ_CHECK(peer->fd < 0 || jq_map_find(&peers->by_fd, (uint64_t)peer->fd + 1));
+        JQ_CHECK(peer->route || (peer->fd < 0 && !jq_dlink_used(&peer->doubt)));
+        JQ_CHECK(!jq_dlink_used(&peer->doubt) || peers->doubt_at <= peer->doubt_at);
         gone += peer->route == 0;
         waiting += peer->waiting_bytes;
     }

@@ -166,7 +166,7 @@ static void take_frame(struct jq_turn *turn, uint64_t route, struct jq_view fram
 {
     uint64_t peer;
 
-    const enum jq_err err = jq_peers_hear(turn->peers, route, turn->now.mono, &peer);
+    const enum jq_err err = jq_peers_hear(turn->peers, route, -1, turn->now.mono, &peer);
     if (err == JQ_OK)
         take_message(turn, peer, frame, true);
     else

@@ -524,7 +524,7 @@ static void grants_that_reach_nobody_are_given_back_before_the_peer_is_gone(void
     const struct jq_msg msg = { .tag = JQ_MSG_GRANTS,
                                 .u.grants = { .jobs = jq_records_of(1, &grants) } };
     assert_int_equal(jq_msg_encode(&msg, &frame), JQ_OK);
-    assert_int_equal(jq_peers_hear(turn->peers, 5, 1000, &peer), JQ_OK);
+    assert_int_equal(jq_peers_hear(turn->peers, 5, -1, 1000, &peer), JQ_OK);
     /* The second finds the peer gone already. */
     for (int i = 0; i < 2; i++) {
         struct jq_effect effect = { .kind = JQ_EFFECT_SEND, .peer = peer };
@@ -632,7 +632,7 @@ static void what_is_late_of_a_peer_that_is_gone_is_heard_first(void **state)
     push_frame(5, &submit, &frames[2]);
     assert_false(jq_turn_frames(turn));
     assert_int_equal(play.applied, 0);
-    assert_int_equal(jq_peers_hear(turn->peers, 5, 1000, &peer), JQ_OK);
+    assert_int_equal(jq_peers_hear(turn->peers, 5, -1, 1000, &peer), JQ_OK);
     jq_peers_drop(turn->peers, peer);
     jq_turn_effects(turn);
     assert_int_equal(play.gone, 1);
