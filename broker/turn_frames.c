@@ -17,6 +17,9 @@ enum {
     BYTES_PER_TURN = 1 << 20, /* a frame may hold thousands of jobs: the disk must not wait long */
     LATE_MAX = 1024,          /* frames kept for later */
     LATE_BYTES_MAX = 64 << 20,
+    /* Ends are told after so many frames although there are more: a flood must not keep the dead
+     * alive, and by then all has been read that some hundred peers can have had waiting here. */
+    END_FRAMES_MAX = 4096,
 };
 
 /* Best effort: a peer that hears nothing asks again. */
@@ -162,11 +165,11 @@ static void take_message(struct jq_turn *turn, uint64_t peer, struct jq_view fra
         jq_peers_greet(turn->peers, peer);
 }
 
-static void take_frame(struct jq_turn *turn, uint64_t route, struct jq_view frame)
+static void take_frame(struct jq_turn *turn, uint64_t route, int fd, struct jq_view frame)
 {
     uint64_t peer;
 
-    const enum jq_err err = jq_peers_hear(turn->peers, route, -1, turn->now.mono, &peer);
+    const enum jq_err err = jq_peers_hear(turn->peers, route, fd, turn->now.mono, &peer);
     if (err == JQ_OK)
         take_message(turn, peer, frame, true);
     else
@@ -206,22 +209,48 @@ void jq_turn_late_from(struct jq_turn *turn, uint64_t peer)
         take_late_message(turn, late);
 }
 
+/* ---- connections that end ---- */
+
+static void take_ends(struct jq_turn *turn)
+{
+    if (turn->end_count > 0)
+        return;
+    turn->end_frames = 0;
+    while (turn->end_count < JQ_TURN_ENDS &&
+           jq_transport_ended(turn->transport, &turn->ends[turn->end_count]))
+        turn->end_count++;
+}
+
+static void tell_ends(struct jq_turn *turn)
+{
+    for (size_t i = 0; i < turn->end_count; i++)
+        jq_peers_ended(turn->peers, turn->ends[i], turn->now.mono);
+    turn->end_count = 0;
+}
+
 bool jq_turn_frames(struct jq_turn *turn)
 {
     struct jq_view frame;
     uint64_t route;
     size_t bytes = 0;
+    int fd;
 
+    take_ends(turn);
     for (int i = 0; i < FRAMES_PER_TURN && bytes < BYTES_PER_TURN && !jq_core_full(turn->core);
          i++) {
-        const enum jq_received received = jq_transport_receive(turn->transport, &route, &frame);
+        const enum jq_received received =
+            jq_transport_receive(turn->transport, &route, &fd, &frame);
         if (received == JQ_RECEIVED_NOTHING) {
+            tell_ends(turn);
             return false;
         }
+        turn->end_frames++;
         if (received == JQ_RECEIVED) {
             bytes += frame.size;
-            take_frame(turn, route, frame);
+            take_frame(turn, route, fd, frame);
         }
     }
+    if (turn->end_frames >= END_FRAMES_MAX)
+        tell_ends(turn);
     return true;
 }
