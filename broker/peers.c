@@ -1,20 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
  * peers.c - see peers.h. Peers that never said HELLO are on `strangers`, oldest heard first; peers
- * with frames that the transport would not take are on `stalled`. */
+ * with frames that the transport would not take are on `stalled`; peers whose descriptor belonged
+ * to a connection that has ended are on `doubted`. */
 #include "broker/peers.h"
 
 #include <string.h>
 
 #include "proto/base/alloc.h"
+#include "proto/base/buf.h"
 #include "proto/base/check.h"
+#include "proto/base/dlist.h"
 #include "proto/base/map.h"
+#include "proto/msg.h"
 
 enum {
     RETRY_MIN_MS = 2, /* ZeroMQ tells when any peer can be written to, never which */
     RETRY_MAX_MS = 100,
     REFUSALS_PER_SECOND = 10,
     SECOND_MS = 1000,
+    DOUBTS_MAX = 5, /* who can be written to so often, for a second in all, is there */
+    DOUBT_MS = 1,   /* to the second try; ten times as long to each that follows */
 };
 
 struct waiting {
@@ -23,16 +29,16 @@ struct waiting {
     size_t size;
 };
 
-/* On at most one list at a time by each of its two links. */
-struct link {
-    struct link *next, *prev;
-};
-
 struct peer {
-    struct link heard; /* on strangers while not greeted, else on greeted; oldest heard first */
-    struct link stall; /* on stalled while first is set; on gone when gone */
+    struct jq_dlink heard; /* in strangers while not greeted, else in greeted; oldest heard first */
+    struct jq_dlink stall; /* in stalled while first is set; in gone when gone */
+    struct jq_dlink doubt; /* in doubted while that is not settled */
+    struct jq_dlink twins; /* a ring of all peers with this descriptor, when it is known */
     uint64_t number;
-    uint64_t route; /* 0 once gone */
+    uint64_t route;  /* 0 once gone */
+    int fd;          /* of its connection, or -1; others may have had it before, or have it now */
+    unsigned doubts; /* tries so far, and when the next one is due */
+    jq_ms doubt_at;
     jq_ms heard_at;
     jq_ms refusals_at; /* start of the second that is counted */
     unsigned refusals;
@@ -47,53 +53,20 @@ struct jq_peers {
     struct jq_metrics *metrics;
     struct jq_map by_route;  /* peers that can be heard */
     struct jq_map by_number; /* these and the gone */
-    struct link strangers, greeted, stalled, gone;
+    struct jq_map by_fd;     /* any of the peers with a descriptor, at descriptor + 1 */
+    struct jq_dlist strangers, greeted, stalled, doubted, gone;
     uint64_t last_number;
     int64_t waiting_bytes;
     jq_ms retry_at;
     jq_ms retry_ms;
+    jq_ms doubt_at; /* the first of all doubts, or JQ_NEVER */
 };
 
-/* ---- lists ---- */
-
-static void list_init(struct link *head)
+static struct peer *first_heard(const struct jq_dlist *list)
 {
-    head->next = head;
-    head->prev = head;
-}
+    struct jq_dlink *link = jq_dlist_first(list);
 
-static bool list_empty(const struct link *head)
-{
-    return head->next == head;
-}
-
-static void list_append(struct link *head, struct link *link)
-{
-    link->prev = head->prev;
-    link->next = head;
-    head->prev->next = link;
-    head->prev = link;
-}
-
-/* A link on no list is left as it is. */
-static void list_remove(struct link *link)
-{
-    if (!link->next)
-        return;
-    link->prev->next = link->next;
-    link->next->prev = link->prev;
-    link->next = NULL;
-    link->prev = NULL;
-}
-
-static struct peer *peer_of_heard(struct link *link)
-{
-    return (struct peer *)(void *)((char *)link - offsetof(struct peer, heard));
-}
-
-static struct peer *peer_of_stall(struct link *link)
-{
-    return (struct peer *)(void *)((char *)link - offsetof(struct peer, stall));
+    return link ? JQ_ELEMENT(link, struct peer, heard) : NULL;
 }
 
 /* ---- life ---- */
@@ -108,10 +81,12 @@ struct jq_peers *jq_peers_new(const struct jq_peers_conf *conf, struct jq_metric
     peers->metrics = metrics;
     peers->retry_at = JQ_NEVER;
     peers->retry_ms = RETRY_MIN_MS;
-    list_init(&peers->strangers);
-    list_init(&peers->greeted);
-    list_init(&peers->stalled);
-    list_init(&peers->gone);
+    peers->doubt_at = JQ_NEVER;
+    jq_dlist_init(&peers->strangers);
+    jq_dlist_init(&peers->greeted);
+    jq_dlist_init(&peers->stalled);
+    jq_dlist_init(&peers->doubted);
+    jq_dlist_init(&peers->gone);
     return peers;
 }
 
@@ -128,12 +103,47 @@ static void drop_waiting(struct jq_peers *peers, struct peer *peer)
     peer->waiting_bytes = 0;
 }
 
+static void forget_fd(struct jq_peers *peers, struct peer *peer)
+{
+    if (peer->fd < 0)
+        return;
+    const uint64_t key = (uint64_t)peer->fd + 1;
+    struct peer *twin = JQ_ELEMENT(peer->twins.next, struct peer, twins);
+    if (jq_map_find(&peers->by_fd, key) == peer) {
+        (void)jq_map_remove(&peers->by_fd, key);
+        if (twin != peer)
+            JQ_CHECK(jq_map_put(&peers->by_fd, key, twin) == JQ_OK); /* in the room it left */
+    }
+    jq_dlist_remove(&peer->twins);
+    peer->fd = -1;
+}
+
+/* Without memory it is as if the transport did not know it: the next frame may find some. */
+static void remember_fd(struct jq_peers *peers, struct peer *peer, int fd)
+{
+    if (peer->fd == fd)
+        return;
+    forget_fd(peers, peer);
+    if (fd < 0)
+        return;
+    struct peer *twin = jq_map_find(&peers->by_fd, (uint64_t)fd + 1);
+    if (twin)
+        jq_dlist_put_before(&twin->twins, &peer->twins);
+    else if (jq_map_put(&peers->by_fd, (uint64_t)fd + 1, peer) == JQ_OK)
+        peer->twins.next = peer->twins.prev = &peer->twins;
+    else
+        return;
+    peer->fd = fd;
+}
+
 /* Off every list and out of by_route; by_number and the memory are the caller's. */
 static void detach(struct jq_peers *peers, struct peer *peer)
 {
     drop_waiting(peers, peer);
-    list_remove(&peer->heard);
-    list_remove(&peer->stall);
+    jq_dlist_remove(&peer->heard);
+    jq_dlist_remove(&peer->stall);
+    jq_dlist_remove(&peer->doubt);
+    forget_fd(peers, peer);
     if (peer->route)
         (void)jq_map_remove(&peers->by_route, peer->route);
     peer->route = 0;
@@ -152,7 +162,7 @@ static void lose(struct jq_peers *peers, struct peer *peer, uint64_t *counter)
 {
     (*counter)++;
     detach(peers, peer);
-    list_append(&peers->gone, &peer->stall);
+    jq_dlist_append(&peers->gone, &peer->stall);
 }
 
 void jq_peers_free(struct jq_peers **peers)
@@ -168,6 +178,7 @@ void jq_peers_free(struct jq_peers **peers)
     }
     jq_map_fini(&(*peers)->by_route);
     jq_map_fini(&(*peers)->by_number);
+    jq_map_fini(&(*peers)->by_fd);
     jq_free(*peers);
     *peers = NULL;
 }
@@ -178,21 +189,15 @@ void jq_peers_free(struct jq_peers **peers)
  * should have forgotten by now. */
 static bool make_room(struct jq_peers *peers, jq_ms now)
 {
-    if (!list_empty(&peers->strangers)) {
-        struct peer *oldest = peer_of_heard(peers->strangers.next);
-        if (now - oldest->heard_at >= SECOND_MS) {
-            lose(peers, oldest, &peers->metrics->peers_silent);
-            return true;
-        }
+    struct peer *oldest = first_heard(&peers->strangers);
+
+    if (!oldest || now - oldest->heard_at < SECOND_MS) {
+        oldest = first_heard(&peers->greeted);
+        if (!oldest || now - oldest->heard_at < peers->conf.silence_ms)
+            return false;
     }
-    if (!list_empty(&peers->greeted)) {
-        struct peer *oldest = peer_of_heard(peers->greeted.next);
-        if (now - oldest->heard_at >= peers->conf.silence_ms) {
-            lose(peers, oldest, &peers->metrics->peers_silent);
-            return true;
-        }
-    }
-    return false;
+    lose(peers, oldest, &peers->metrics->peers_silent);
+    return true;
 }
 
 static enum jq_err make_peer(struct jq_peers *peers, uint64_t route, struct peer **ret_peer)
@@ -204,6 +209,7 @@ static enum jq_err make_peer(struct jq_peers *peers, uint64_t route, struct peer
         return JQ_ENOMEM;
     peer->number = ++peers->last_number;
     peer->route = route;
+    peer->fd = -1;
     peer->last = &peer->first;
     JQ_CHECK(jq_map_put(&peers->by_route, route, peer) == JQ_OK);
     JQ_CHECK(jq_map_put(&peers->by_number, peer->number, peer) == JQ_OK);
@@ -212,7 +218,8 @@ static enum jq_err make_peer(struct jq_peers *peers, uint64_t route, struct peer
     return JQ_OK;
 }
 
-enum jq_err jq_peers_hear(struct jq_peers *peers, uint64_t route, jq_ms now, uint64_t *ret_peer)
+enum jq_err jq_peers_hear(struct jq_peers *peers, uint64_t route, int fd, jq_ms now,
+                          uint64_t *ret_peer)
 {
     struct peer *peer = jq_map_find(&peers->by_route, route);
 
@@ -221,9 +228,10 @@ enum jq_err jq_peers_hear(struct jq_peers *peers, uint64_t route, jq_ms now, uin
             return JQ_EBUSY;
         JQ_TRY(make_peer(peers, route, &peer));
     }
+    remember_fd(peers, peer, fd);
     peer->heard_at = now;
-    list_remove(&peer->heard);
-    list_append(peer->is_greeted ? &peers->greeted : &peers->strangers, &peer->heard);
+    jq_dlist_remove(&peer->heard);
+    jq_dlist_append(peer->is_greeted ? &peers->greeted : &peers->strangers, &peer->heard);
     *ret_peer = peer->number;
     return JQ_OK;
 }
@@ -235,8 +243,8 @@ void jq_peers_greet(struct jq_peers *peers, uint64_t number)
     if (!peer || !peer->route || peer->is_greeted)
         return;
     peer->is_greeted = true;
-    list_remove(&peer->heard);
-    list_append(&peers->greeted, &peer->heard);
+    jq_dlist_remove(&peer->heard);
+    jq_dlist_append(&peers->greeted, &peer->heard);
 }
 
 bool jq_peers_may_refuse(struct jq_peers *peers, uint64_t number, jq_ms now)
@@ -288,7 +296,7 @@ static void keep(struct jq_peers *peers, struct peer *peer, uint8_t *data, size_
     }
     *waiting = (struct waiting){ .data = data, .size = size };
     if (!peer->first)
-        list_append(&peers->stalled, &peer->stall);
+        jq_dlist_append(&peers->stalled, &peer->stall);
     *peer->last = waiting;
     peer->last = &waiting->next;
     peer->waiting_bytes += cost;
@@ -338,6 +346,80 @@ void jq_peers_close(struct jq_peers *peers, uint64_t number)
     forget(peers, peer);
 }
 
+/* ---- connections that end ---- */
+
+static void doubt(struct jq_peers *peers, struct peer *peer, jq_ms now)
+{
+    jq_dlist_remove(&peer->doubt);
+    jq_dlist_append(&peers->doubted, &peer->doubt);
+    peer->doubts = 0;
+    peer->doubt_at = now;
+    peers->doubt_at = jq_ms_min(peers->doubt_at, now);
+}
+
+void jq_peers_ended(struct jq_peers *peers, int fd, jq_ms now)
+{
+    struct peer *first = jq_map_find(&peers->by_fd, (uint64_t)fd + 1);
+    struct peer *peer = first;
+
+    if (!first)
+        return;
+    do {
+        doubt(peers, peer, now);
+        peer = JQ_ELEMENT(peer->twins.next, struct peer, twins);
+    } while (peer != first);
+}
+
+/* There is no asking libzmq for a route: only a message that nobody takes shows that it has ended.
+ * A peer that is there gets an answer that it never asked for, and passes it over. */
+static bool is_reached(struct jq_peers *peers, const struct peer *peer)
+{
+    const struct jq_msg pong = { .tag = JQ_MSG_PONG };
+    enum jq_sent sent = JQ_SENT_FULL;
+    struct jq_buf frame = { 0 };
+    size_t size;
+
+    if (jq_msg_encode(&pong, &frame) == JQ_OK) {
+        uint8_t *data = jq_buf_take(&frame, &size);
+        sent = peers->conf.send(peers->conf.send_arg, peer->route, data, size, NULL);
+        if (sent != JQ_SENT)
+            jq_free(data);
+    }
+    jq_buf_fini(&frame);
+    return sent != JQ_SENT_NOBODY;
+}
+
+/* A route can be written to for some moments after its connection has ended. */
+static void settle(struct jq_peers *peers, struct peer *peer, jq_ms now)
+{
+    jq_ms wait = DOUBT_MS;
+
+    if (!is_reached(peers, peer)) {
+        lose(peers, peer, &peers->metrics->peers_ended);
+        return;
+    }
+    for (unsigned i = 0; i < peer->doubts; i++)
+        wait *= 10;
+    peer->doubt_at = jq_ms_add(now, wait);
+    if (++peer->doubts == DOUBTS_MAX)
+        jq_dlist_remove(&peer->doubt);
+}
+
+static void settle_doubts(struct jq_peers *peers, jq_ms now)
+{
+    jq_ms first = JQ_NEVER;
+
+    for (struct jq_dlink *next, *link = jq_dlist_first(&peers->doubted); link; link = next) {
+        struct peer *peer = JQ_ELEMENT(link, struct peer, doubt);
+        next = jq_dlist_next(&peers->doubted, link);
+        if (now >= peer->doubt_at)
+            settle(peers, peer, now);
+        if (jq_dlink_used(&peer->doubt))
+            first = jq_ms_min(first, peer->doubt_at);
+    }
+    peers->doubt_at = first;
+}
+
 /* ---- time ---- */
 
 /* True: something left. */
@@ -362,7 +444,7 @@ static bool send_waiting(struct jq_peers *peers, struct peer *peer)
         progress = true;
     }
     peer->last = &peer->first;
-    list_remove(&peer->stall);
+    jq_dlist_remove(&peer->stall);
     return true;
 }
 
@@ -370,38 +452,41 @@ static void retry(struct jq_peers *peers, jq_ms now)
 {
     bool progress = false;
 
-    for (struct link *link = peers->stalled.next; link != &peers->stalled;) {
-        struct peer *peer = peer_of_stall(link);
-        link = link->next;
-        progress |= send_waiting(peers, peer);
+    for (struct jq_dlink *next, *link = jq_dlist_first(&peers->stalled); link; link = next) {
+        next = jq_dlist_next(&peers->stalled, link);
+        progress |= send_waiting(peers, JQ_ELEMENT(link, struct peer, stall));
     }
     peers->retry_ms = progress ? RETRY_MIN_MS : jq_ms_min(peers->retry_ms * 2, RETRY_MAX_MS);
-    peers->retry_at = list_empty(&peers->stalled) ? JQ_NEVER : now + peers->retry_ms;
+    peers->retry_at = jq_dlist_empty(&peers->stalled) ? JQ_NEVER : now + peers->retry_ms;
 }
 
 static jq_ms stranger_until(const struct jq_peers *peers)
 {
-    if (list_empty(&peers->strangers))
-        return JQ_NEVER;
-    return jq_ms_add(peer_of_heard(peers->strangers.next)->heard_at, peers->conf.silence_ms);
+    const struct peer *oldest = first_heard(&peers->strangers);
+
+    return oldest ? jq_ms_add(oldest->heard_at, peers->conf.silence_ms) : JQ_NEVER;
 }
 
 void jq_peers_tick(struct jq_peers *peers, jq_ms now)
 {
     if (now >= peers->retry_at)
         retry(peers, now);
+    if (now >= peers->doubt_at)
+        settle_doubts(peers, now);
     while (now >= stranger_until(peers))
-        lose(peers, peer_of_heard(peers->strangers.next), &peers->metrics->peers_silent);
+        lose(peers, first_heard(&peers->strangers), &peers->metrics->peers_silent);
 }
 
 jq_ms jq_peers_next_at(const struct jq_peers *peers)
 {
-    return jq_ms_min(peers->retry_at, stranger_until(peers));
+    return jq_ms_min(jq_ms_min(peers->retry_at, peers->doubt_at), stranger_until(peers));
 }
 
 uint64_t jq_peers_gone(const struct jq_peers *peers)
 {
-    return list_empty(&peers->gone) ? 0 : peer_of_stall(peers->gone.next)->number;
+    struct jq_dlink *link = jq_dlist_first(&peers->gone);
+
+    return link ? JQ_ELEMENT(link, const struct peer, stall)->number : 0;
 }
 
 void jq_peers_told(struct jq_peers *peers, uint64_t number)
@@ -433,7 +518,11 @@ void jq_peers_check(const struct jq_peers *peers)
         JQ_CHECK(peer->first || peer->waiting_bytes == 0);
         JQ_CHECK(peer->waiting_bytes <= peers->conf.out_max_bytes);
         JQ_CHECK(!peer->route || jq_map_find(&peers->by_route, peer->route) == peer);
-        JQ_CHECK((peer->stall.next != NULL) == (peer->first != NULL || !peer->route));
+        JQ_CHECK(jq_dlink_used(&peer->stall) == (peer->first != NULL || !peer->route));
+        JQ_CHECK((peer->fd >= 0) == jq_dlink_used(&peer->twins));
+        JQ_CHECK(peer->fd < 0 || jq_map_find(&peers->by_fd, (uint64_t)peer->fd + 1));
+        JQ_CHECK(peer->route || (peer->fd < 0 && !jq_dlink_used(&peer->doubt)));
+        JQ_CHECK(!jq_dlink_used(&peer->doubt) || peers->doubt_at <= peer->doubt_at);
         gone += peer->route == 0;
         waiting += peer->waiting_bytes;
     }

@@ -4,9 +4,12 @@
  * what waits to be sent to each.
  *
  * Everything is bounded: the table, the bytes kept for one peer, the refusals answered to one peer.
- * A peer that is over a bound loses; nobody else does. ZeroMQ never tells when a connection ends,
- * so a peer leaves the table when the core forgets it (close), when sending to it fails (then it is
- * *gone*, and the core must hear so), or, if it never said HELLO, after a silence.
+ * A peer that is over a bound loses; nobody else does. A peer leaves the table when the core
+ * forgets it (close), when its connection has ended or sending to it fails (then it is *gone*, and
+ * the core must hear so), or, if it never said HELLO, after a silence.
+ *
+ * ZeroMQ tells the end of a connection by a descriptor, which a new connection may have already. So
+ * that only raises a doubt about who was heard by it; being written to, or not, settles it.
  *
  * Knows no zmq.h and no socket: frames leave through the `send` function, so that tests can be one.
  * Loop thread only. */
@@ -39,10 +42,14 @@ struct jq_peers;
 struct jq_peers *jq_peers_new(const struct jq_peers_conf *conf, struct jq_metrics *metrics);
 void jq_peers_free(struct jq_peers **peers);
 
-/* The peer number of a route, a new one if the route is new. It has been heard at `now`.
+/* The peer number of a route, a new one if the route is new. It has been heard at `now`, by a
+ * connection with this descriptor; -1: not known.
  * BUSY: the table is full of peers that were heard lately. NOMEM. */
-JQ_MUST_USE enum jq_err jq_peers_hear(struct jq_peers *peers, uint64_t route, jq_ms now,
+JQ_MUST_USE enum jq_err jq_peers_hear(struct jq_peers *peers, uint64_t route, int fd, jq_ms now,
                                       uint64_t *ret_peer);
+/* A connection with this descriptor has ended, and what came by it has been heard: whichever peers
+ * are not there any more become gone, by the ticks that follow. */
+void jq_peers_ended(struct jq_peers *peers, int fd, jq_ms now);
 /* It said HELLO: from now on the core decides how long it is known. */
 void jq_peers_greet(struct jq_peers *peers, uint64_t peer);
 /* May another refusal be answered to this peer? At most ten a second. */
@@ -58,7 +65,8 @@ void jq_peers_drop(struct jq_peers *peers, uint64_t peer);
 /* The core has forgotten this peer: what still waits for it is dropped. */
 void jq_peers_close(struct jq_peers *peers, uint64_t peer);
 
-/* Sends what waits, and forgets who was silent for too long, as far as either is due. */
+/* Sends what waits, settles doubts, and forgets who was silent for too long, as far as each is due.
+ */
 void jq_peers_tick(struct jq_peers *peers, jq_ms now);
 jq_ms jq_peers_next_at(const struct jq_peers *peers); /* when tick has work, or JQ_NEVER */
 

@@ -13,6 +13,7 @@
 
 #include <zmq.h>
 
+#include "broker/transport_ends.h"
 #include "proto/base/alloc.h"
 #include "proto/base/clock.h"
 #include "proto/limits.h"
@@ -28,6 +29,7 @@ enum {
 struct jq_transport {
     void *context;
     void *socket;
+    struct jq_ends *ends;
     struct jq_metrics *metrics;
     zmq_msg_t frame; /* the last one received; always initialised */
     bool in_parts;   /* parts of a refused message are still to come */
@@ -106,8 +108,12 @@ enum jq_err jq_transport_open(struct jq_metrics *metrics, struct jq_transport **
     if (transport->context)
         (void)zmq_ctx_set(transport->context, ZMQ_BLOCKY, 0);
     transport->socket = transport->context ? zmq_socket(transport->context, ZMQ_ROUTER) : NULL;
-    if (!transport->socket || !set_options(transport->socket)) {
-        const enum jq_err err = fail(ret_detail, "ZeroMQ");
+    enum jq_err err = JQ_OK;
+    if (!transport->socket || !set_options(transport->socket))
+        err = fail(ret_detail, "ZeroMQ");
+    if (err == JQ_OK)
+        err = jq_ends_open(transport->context, transport->socket, &transport->ends, ret_detail);
+    if (err != JQ_OK) {
         jq_transport_close(&transport, 0);
         return err;
     }
@@ -144,11 +150,15 @@ void jq_transport_close(struct jq_transport **transport, jq_ms linger)
     if (!t)
         return;
     zmq_msg_close(&t->frame);
+    if (t->ends)
+        jq_ends_stop(t->ends);
     if (t->socket) {
         (void)set_int(t->socket, ZMQ_LINGER, (int)linger);
         zmq_close(t->socket);
     }
     if (t->context) {
+        (void)zmq_ctx_shutdown(t->context);
+        jq_ends_close(&t->ends);
         while (zmq_ctx_term(t->context) != 0 && errno == EINTR)
             ;
     }
@@ -161,12 +171,14 @@ void jq_transport_close(struct jq_transport **transport, jq_ms linger)
 enum jq_err jq_transport_poll(struct jq_transport *transport, int fd, jq_ms timeout,
                               bool *ret_fd_readable)
 {
-    zmq_pollitem_t items[2] = {
+    zmq_pollitem_t items[] = {
         { .socket = transport->socket, .events = ZMQ_POLLIN },
         { .fd = fd, .events = ZMQ_POLLIN },
+        { .fd = jq_ends_fd(transport->ends), .events = ZMQ_POLLIN },
     };
 
-    const int ready = zmq_poll(items, 2, timeout > INT32_MAX ? INT32_MAX : (long)timeout);
+    const int ready = zmq_poll(items, sizeof(items) / sizeof(items[0]),
+                               timeout > INT32_MAX ? INT32_MAX : (long)timeout);
     if (ready < 0 && errno != EINTR)
         return JQ_EIO;
     *ret_fd_readable = ready > 0 && items[1].revents != 0;
@@ -210,7 +222,7 @@ static enum jq_received refuse(struct jq_transport *transport, bool more, uint64
 }
 
 enum jq_received jq_transport_receive(struct jq_transport *transport, uint64_t *ret_route,
-                                      struct jq_view *ret_frame)
+                                      int *ret_fd, struct jq_view *ret_frame)
 {
     struct jq_metrics *metrics = transport->metrics;
     zmq_msg_t *frame = &transport->frame;
@@ -234,8 +246,14 @@ enum jq_received jq_transport_receive(struct jq_transport *transport, uint64_t *
     metrics->frames_in++;
     metrics->bytes_in += size;
     *ret_route = route;
+    *ret_fd = zmq_msg_get(frame, ZMQ_SRCFD);
     *ret_frame = jq_view(zmq_msg_data(frame), size);
     return JQ_RECEIVED;
+}
+
+bool jq_transport_ended(struct jq_transport *transport, int *ret_fd)
+{
+    return jq_ends_take(transport->ends, ret_fd);
 }
 
 /* ---- out ---- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * transport.h - ZeroMQ as jobqd needs it: one ROUTER socket on any number of endpoints. transport.c
- * is the only user of zmq.h here.
+ * and the part of it in transport_ends.c are the only users of zmq.h here.
  *
  * A *route* is a peer's ZeroMQ routing id, packed into a number that is never 0. Routes never leave
  * this process: somebody who knows the next one can abort a libzmq peer. Loop thread only. */
@@ -34,8 +34,8 @@ JQ_MUST_USE enum jq_err jq_transport_bind(struct jq_transport *transport,
 /* What has been sent gets `linger` to leave. */
 void jq_transport_close(struct jq_transport **transport, jq_ms linger);
 
-/* Until a message, `fd` readable, or `timeout` (-1: for ever; a signal may end it earlier).
- * IO: the socket is not usable any more. */
+/* Until a message, the end of a connection, `fd` readable, or `timeout` (-1: for ever; a signal may
+ * end it earlier). IO: the socket is not usable any more. */
 JQ_MUST_USE enum jq_err jq_transport_poll(struct jq_transport *transport, int fd, jq_ms timeout,
                                           bool *ret_fd_readable);
 
@@ -45,9 +45,14 @@ enum jq_received {
     JQ_RECEIVED_NOTHING,
 };
 
-/* The frame is borrowed until the next call. */
+/* The frame is borrowed until the next call. ret_fd is the descriptor of the connection that it
+ * came by, -1 when libzmq does not know. */
 enum jq_received jq_transport_receive(struct jq_transport *transport, uint64_t *ret_route,
-                                      struct jq_view *ret_frame);
+                                      int *ret_fd, struct jq_view *ret_frame);
+/* The descriptor of a connection that has ended; false: of none, for now. All that was received by
+ * it is there to be read by then, but need not have been read; another connection may have the
+ * descriptor already; and for a few moments more libzmq may take what is sent to the route. */
+bool jq_transport_ended(struct jq_transport *transport, int *ret_fd);
 
 enum jq_sent {
     JQ_SENT,        /* the frame's memory is taken */

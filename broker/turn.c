@@ -308,8 +308,9 @@ void jq_turn_effects(struct jq_turn *turn)
     uint64_t peer;
 
     take_effects(turn);
-    /* Sending shows who is gone, and telling the core so has effects again. */
+    /* Ticks and sending show who is gone, and telling the core so has effects again. */
     for (int i = 0; i < GONE_PER_TURN && (peer = jq_peers_gone(turn->peers)) != 0; i++) {
+        jq_turn_late_from(turn, peer);
         if (jq_core_gone(turn->core, turn->now, peer) != JQ_OK) {
             turn->starved = true;
             return;

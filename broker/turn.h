@@ -20,7 +20,10 @@
 #include "proto/base/dlist.h"
 #include "proto/base/err.h"
 
-enum { JQ_TURN_READS_AHEAD = 256 }; /* given to the store and not answered, at most */
+enum {
+    JQ_TURN_READS_AHEAD = 256, /* given to the store and not answered, at most */
+    JQ_TURN_ENDS = 64,         /* of connections, looked at together */
+};
 
 struct jq_turn {
     /* Borrowed. */
@@ -41,6 +44,11 @@ struct jq_turn {
     /* Owned: SUBMITs, and what their senders sent after them, until the core has room: in order. */
     struct jq_dlist late;
     size_t late_count, late_bytes;
+
+    /* Descriptors of connections that have ended. The peers hear of them when what came by them has
+     * been read: there is nothing left to read, or many frames were since. */
+    int ends[JQ_TURN_ENDS];
+    size_t end_count, end_frames;
 
     bool has_done; /* `done` has not been taken by the core yet */
     struct jq_store_done done;
@@ -66,7 +74,8 @@ void jq_turn_fini(struct jq_turn *turn);
 JQ_MUST_USE enum jq_err jq_turn_complete(struct jq_turn *turn);
 /* Frames that were late and need not wait any longer. True: there are more of them. */
 bool jq_turn_late(struct jq_turn *turn);
-/* Reads, decodes and applies a bounded number of frames. True: there may be more. */
+/* Reads, decodes and applies a bounded number of frames, and lets the peers hear which connections
+ * ended before. True: there may be more. */
 bool jq_turn_frames(struct jq_turn *turn);
 /* What is due in core and peers, and the loss of peers. */
 void jq_turn_tick(struct jq_turn *turn);
@@ -77,6 +86,8 @@ void jq_turn_batch(struct jq_turn *turn, bool all);
 
 /* Private to turn*.c: frees what is late. */
 void jq_turn_late_fini(struct jq_turn *turn);
+/* Takes what is late of a peer that is gone: it was said before, and nobody will say it again. */
+void jq_turn_late_from(struct jq_turn *turn, uint64_t peer);
 /* So much is late that nothing more may be read. */
 bool jq_turn_late_is_full(const struct jq_turn *turn);
 

@@ -17,6 +17,9 @@ enum {
     BYTES_PER_TURN = 1 << 20, /* a frame may hold thousands of jobs: the disk must not wait long */
     LATE_MAX = 1024,          /* frames kept for later */
     LATE_BYTES_MAX = 64 << 20,
+    /* Ends are told after so many frames although there are more: a flood must not keep the dead
+     * alive, and by then all has been read that some hundred peers can have had waiting here. */
+    END_FRAMES_MAX = 4096,
 };
 
 /* Best effort: a peer that hears nothing asks again. */
@@ -68,12 +71,15 @@ bool jq_turn_late_is_full(const struct jq_turn *turn)
     return turn->late_count >= LATE_MAX || turn->late_bytes >= LATE_BYTES_MAX;
 }
 
-static bool is_late(const struct jq_turn *turn, uint64_t peer)
+/* The oldest, or NULL. */
+static struct late_frame *find_late(const struct jq_turn *turn, uint64_t peer)
 {
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&turn->late, at));)
-        if (JQ_ELEMENT(at, struct late_frame, link)->peer == peer)
-            return true;
-    return false;
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&turn->late, at));) {
+        struct late_frame *late = JQ_ELEMENT(at, struct late_frame, link);
+        if (late->peer == peer)
+            return late;
+    }
+    return NULL;
 }
 
 /* False: no memory. The frame is taken now, then. */
@@ -93,32 +99,39 @@ static bool keep_late(struct jq_turn *turn, uint64_t peer, struct jq_view frame)
     return true;
 }
 
-static struct late_frame *take_late(struct jq_turn *turn)
+static void take_late(struct jq_turn *turn, struct late_frame *late)
 {
-    struct jq_dlink *link = jq_dlist_first(&turn->late);
-
-    if (!link)
-        return NULL;
-    struct late_frame *late = JQ_ELEMENT(link, struct late_frame, link);
-    jq_dlist_remove(link);
+    jq_dlist_remove(&late->link);
     turn->late_count--;
     turn->late_bytes -= late->size;
-    return late;
 }
 
 void jq_turn_late_fini(struct jq_turn *turn)
 {
+    struct jq_dlink *link;
+
+    while ((link = jq_dlist_first(&turn->late))) {
+        struct late_frame *late = JQ_ELEMENT(link, struct late_frame, link);
+        take_late(turn, late);
+        jq_free(late);
+    }
+}
+
+static void drop_late(struct jq_turn *turn, uint64_t peer)
+{
     struct late_frame *late;
 
-    while ((late = take_late(turn)))
+    while ((late = find_late(turn, peer))) {
+        take_late(turn, late);
         jq_free(late);
+    }
 }
 
 /* ---- frames ---- */
 
 static bool must_wait(const struct jq_turn *turn, uint64_t peer, const struct jq_msg *msg)
 {
-    if (turn->late_count > 0 && is_late(turn, peer))
+    if (turn->late_count > 0 && find_late(turn, peer))
         return true;
     return msg->tag == JQ_MSG_SUBMIT && jq_core_crowded(turn->core) && !jq_store_idle(turn->store);
 }
@@ -144,6 +157,7 @@ static void take_message(struct jq_turn *turn, uint64_t peer, struct jq_view fra
         refuse(turn, peer, msg.correlation, JQ_ENOMEM, jq_err_text(JQ_ENOMEM));
         /* Not every message has an answer. A peer that is not known any more says HELLO again, and
          * then all that it was not answered. */
+        drop_late(turn, peer);
         jq_peers_drop(turn->peers, peer);
         return;
     }
@@ -151,11 +165,11 @@ static void take_message(struct jq_turn *turn, uint64_t peer, struct jq_view fra
         jq_peers_greet(turn->peers, peer);
 }
 
-static void take_frame(struct jq_turn *turn, uint64_t route, struct jq_view frame)
+static void take_frame(struct jq_turn *turn, uint64_t route, int fd, struct jq_view frame)
 {
     uint64_t peer;
 
-    const enum jq_err err = jq_peers_hear(turn->peers, route, turn->now.mono, &peer);
+    const enum jq_err err = jq_peers_hear(turn->peers, route, fd, turn->now.mono, &peer);
     if (err == JQ_OK)
         take_message(turn, peer, frame, true);
     else
@@ -168,17 +182,50 @@ static bool late_may_go(const struct jq_turn *turn)
            (!jq_core_crowded(turn->core) || jq_store_idle(turn->store));
 }
 
+static void take_late_message(struct jq_turn *turn, struct late_frame *late)
+{
+    take_late(turn, late);
+    take_message(turn, late->peer, jq_view(late->data, late->size), false);
+    jq_free(late);
+}
+
 bool jq_turn_late(struct jq_turn *turn)
 {
     size_t bytes = 0;
 
     while (bytes < BYTES_PER_TURN && late_may_go(turn)) {
-        struct late_frame *late = take_late(turn);
+        struct late_frame *late = JQ_ELEMENT(jq_dlist_first(&turn->late), struct late_frame, link);
         bytes += late->size;
-        take_message(turn, late->peer, jq_view(late->data, late->size), false);
-        jq_free(late);
+        take_late_message(turn, late);
     }
     return late_may_go(turn);
+}
+
+void jq_turn_late_from(struct jq_turn *turn, uint64_t peer)
+{
+    struct late_frame *late;
+
+    while ((late = find_late(turn, peer)))
+        take_late_message(turn, late);
+}
+
+/* ---- connections that end ---- */
+
+static void take_ends(struct jq_turn *turn)
+{
+    if (turn->end_count > 0)
+        return;
+    turn->end_frames = 0;
+    while (turn->end_count < JQ_TURN_ENDS &&
+           jq_transport_ended(turn->transport, &turn->ends[turn->end_count]))
+        turn->end_count++;
+}
+
+static void tell_ends(struct jq_turn *turn)
+{
+    for (size_t i = 0; i < turn->end_count; i++)
+        jq_peers_ended(turn->peers, turn->ends[i], turn->now.mono);
+    turn->end_count = 0;
 }
 
 bool jq_turn_frames(struct jq_turn *turn)
@@ -186,17 +233,24 @@ bool jq_turn_frames(struct jq_turn *turn)
     struct jq_view frame;
     uint64_t route;
     size_t bytes = 0;
+    int fd;
 
+    take_ends(turn);
     for (int i = 0; i < FRAMES_PER_TURN && bytes < BYTES_PER_TURN && !jq_core_full(turn->core);
          i++) {
-        const enum jq_received received = jq_transport_receive(turn->transport, &route, &frame);
+        const enum jq_received received =
+            jq_transport_receive(turn->transport, &route, &fd, &frame);
         if (received == JQ_RECEIVED_NOTHING) {
+            tell_ends(turn);
             return false;
         }
+        turn->end_frames++;
         if (received == JQ_RECEIVED) {
             bytes += frame.size;
-            take_frame(turn, route, frame);
+            take_frame(turn, route, fd, frame);
         }
     }
+    if (turn->end_frames >= END_FRAMES_MAX)
+        tell_ends(turn);
     return true;
 }

@@ -202,8 +202,8 @@ class Peer:
         self.close()
 
     def close(self):
-        """A client says BYE, or the broker would keep its connection in mind for a lease. A worker's BYE
-        would give its jobs back: that is for tests to say."""
+        """A client says BYE, or the broker would keep its session in mind for a while. A worker's BYE would
+        give its jobs back: that is for tests to say."""
         try:
             if self.role == CLIENT and self.welcome:
                 self.send("bye")

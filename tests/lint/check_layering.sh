@@ -45,7 +45,7 @@ kind == "<" {
         if (file !~ /^(client|tests)\//) bad("the public header is for clients")
         next
     }
-    home["zmq.h"] = "^(broker/transport|worker/transport|worker/heartbeat|client/connection)\\.c$"
+    home["zmq.h"] = "^(broker/transport(_ends)?|worker/transport|worker/heartbeat|client/connection)\\.c$"
     home["msgpack.h"] = "^proto/wire\\.c$"
     home["sqlite3.h"] = "^broker/store/sqlite[_a-z]*\\.[ch]$"
     home["ini.h"] = "^proto/base/conf\\.c$"

@@ -222,7 +222,7 @@ void wire_send(struct wire *wire, struct jq_msg *msg)
     jq_buf_fini(&frame);
 }
 
-static bool receive(struct wire *wire, int flags)
+static bool receive_any(struct wire *wire, int flags)
 {
     zmq_msg_t msg;
 
@@ -233,6 +233,19 @@ static bool receive(struct wire *wire, int flags)
         jq_buf_append(&wire->frame, zmq_msg_data(&msg), (size_t)size);
     zmq_msg_close(&msg);
     return size >= 0;
+}
+
+/* That the broker makes sure of us is for nobody to see. */
+static bool receive(struct wire *wire, int flags)
+{
+    struct jq_msg msg;
+
+    while (receive_any(wire, flags)) {
+        if (jq_msg_decode(jq_buf_view(&wire->frame), &msg) != JQ_OK || msg.tag != JQ_MSG_PONG ||
+            msg.correlation != 0)
+            return true;
+    }
+    return false;
 }
 
 void wire_expect(struct wire *wire, enum jq_tag tag, struct jq_msg *ret)

@@ -59,7 +59,8 @@ void wire_open(struct jobqd *d, struct wire *wire, uint64_t session);
 void wire_close(struct wire *wire);
 void wire_send(struct wire *wire, struct jq_msg *msg);
 void wire_raw(struct wire *wire, const void *data, size_t size, bool more);
-/* The next message, which must be a `tag`; PONGs and hints are not skipped. */
+/* The next message, which must be a `tag`; hints and PONGs that answer something are not skipped.
+ */
 void wire_expect(struct wire *wire, enum jq_tag tag, struct jq_msg *ret);
 bool wire_silent(struct wire *wire); /* nothing is there right now */
 

@@ -28,6 +28,11 @@ static struct play {
     uint64_t routes[4];  /* 0: 5 */
     enum jq_tag tags[8]; /* as applied */
     size_t frame_count;
+    bool is_endless; /* the last frame comes again and again */
+    int fd;          /* of all frames */
+    int ends[4];     /* descriptors of connections that have ended */
+    size_t end_count;
+    int applied_before_gone;
     int applied, committed, reads, given, durables, loads, gone;
     struct jq_buf sent; /* the last frame sent */
     int sent_count;
@@ -61,6 +66,7 @@ enum jq_err jq_core_gone(struct jq_core *core, struct jq_now now, uint64_t peer)
 {
     (void)core, (void)now, (void)peer;
     play.gone++;
+    play.applied_before_gone = play.applied;
     return JQ_OK;
 }
 
@@ -198,14 +204,25 @@ void jq_store_done_fini(struct jq_store_done *done)
 /* ---- the socket ---- */
 
 enum jq_received jq_transport_receive(struct jq_transport *transport, uint64_t *ret_route,
-                                      struct jq_view *ret_frame)
+                                      int *ret_fd, struct jq_view *ret_frame)
 {
     (void)transport;
+    *ret_fd = play.fd;
     if (play.frame_count == 0)
         return JQ_RECEIVED_NOTHING;
     *ret_frame = play.frames[--play.frame_count];
     *ret_route = play.routes[play.frame_count] ? play.routes[play.frame_count] : 5;
+    play.frame_count += play.is_endless;
     return JQ_RECEIVED;
+}
+
+bool jq_transport_ended(struct jq_transport *transport, int *ret_fd)
+{
+    (void)transport;
+    if (play.end_count == 0)
+        return false;
+    *ret_fd = play.ends[--play.end_count];
+    return true;
 }
 
 struct jq_in_flight *jq_in_flight_new(void)
@@ -522,7 +539,7 @@ static void grants_that_reach_nobody_are_given_back_before_the_peer_is_gone(void
     const struct jq_msg msg = { .tag = JQ_MSG_GRANTS,
                                 .u.grants = { .jobs = jq_records_of(1, &grants) } };
     assert_int_equal(jq_msg_encode(&msg, &frame), JQ_OK);
-    assert_int_equal(jq_peers_hear(turn->peers, 5, 1000, &peer), JQ_OK);
+    assert_int_equal(jq_peers_hear(turn->peers, 5, -1, 1000, &peer), JQ_OK);
     /* The second finds the peer gone already. */
     for (int i = 0; i < 2; i++) {
         struct jq_effect effect = { .kind = JQ_EFFECT_SEND, .peer = peer };
@@ -615,6 +632,117 @@ static void what_is_late_is_bounded(void **state)
     jq_buf_fini(&frame);
 }
 
+static void what_is_late_of_a_peer_that_is_gone_is_heard_first(void **state)
+{
+    struct jq_turn *turn = *state;
+    const struct jq_msg submit = { .tag = JQ_MSG_SUBMIT, .correlation = 1 };
+    const struct jq_msg bye = { .tag = JQ_MSG_BYE };
+    struct jq_buf frames[3] = { { 0 }, { 0 }, { 0 } };
+    uint64_t peer;
+
+    play.is_crowded = true;
+    play.is_idle = false;
+    push_frame(6, &submit, &frames[0]);
+    push_frame(5, &bye, &frames[1]);
+    push_frame(5, &submit, &frames[2]);
+    assert_false(jq_turn_frames(turn));
+    assert_int_equal(play.applied, 0);
+    assert_int_equal(jq_peers_hear(turn->peers, 5, -1, 1000, &peer), JQ_OK);
+    jq_peers_drop(turn->peers, peer);
+    jq_turn_effects(turn);
+    assert_int_equal(play.gone, 1);
+    assert_int_equal(play.applied_before_gone, 2);
+    assert_int_equal(play.tags[0], JQ_MSG_SUBMIT);
+    assert_int_equal(play.tags[1], JQ_MSG_BYE);
+    assert_int_equal(turn->late_count, 1); /* the other's waits on */
+    for (int i = 0; i < 3; i++)
+        jq_buf_fini(&frames[i]);
+}
+
+static void what_is_late_behind_a_frame_that_was_lost_is_lost_with_it(void **state)
+{
+    struct jq_turn *turn = *state;
+    const struct jq_msg submit = { .tag = JQ_MSG_SUBMIT, .correlation = 1 };
+    const struct jq_msg bye = { .tag = JQ_MSG_BYE };
+    struct jq_buf frames[2] = { { 0 }, { 0 } };
+
+    play.is_crowded = true;
+    play.is_idle = false;
+    push_frame(5, &bye, &frames[0]);
+    push_frame(5, &submit, &frames[1]);
+    assert_false(jq_turn_frames(turn));
+    play.apply = JQ_ENOMEM;
+    play.is_idle = true;
+    assert_false(jq_turn_late(turn));
+    jq_turn_effects(turn);
+    assert_int_equal(play.gone, 1);
+    assert_int_equal(play.applied, 1);
+    assert_int_equal(turn->late_count, 0);
+    for (int i = 0; i < 2; i++)
+        jq_buf_fini(&frames[i]);
+}
+
+/* ---- connections that end ---- */
+
+static void end_connection(int fd)
+{
+    play.ends[play.end_count++] = fd;
+    play.is_nobody_there = true;
+}
+
+static void go_on(struct jq_turn *turn)
+{
+    jq_turn_tick(turn);
+    jq_turn_effects(turn);
+}
+
+static void the_core_hears_of_an_end_when_all_before_it_has_been_read(void **state)
+{
+    struct jq_turn *turn = *state;
+    const struct jq_msg bye = { .tag = JQ_MSG_BYE };
+    struct jq_buf frames[3] = { { 0 }, { 0 }, { 0 } };
+
+    play.fd = 7;
+    push_frame(5, &bye, &frames[0]);
+    assert_false(jq_turn_frames(turn));
+    end_connection(7);
+    push_frame(5, &bye, &frames[1]);
+    push_frame(5, &bye, &frames[2]);
+    play.is_full = true; /* and nothing is read */
+    assert_true(jq_turn_frames(turn));
+    go_on(turn);
+    assert_int_equal(play.gone, 0);
+    play.is_full = false;
+    assert_false(jq_turn_frames(turn));
+    go_on(turn);
+    assert_int_equal(play.gone, 1);
+    assert_int_equal(play.applied_before_gone, 3);
+    assert_int_equal(jq_peers_count(turn->peers), 0);
+    for (int i = 0; i < 3; i++)
+        jq_buf_fini(&frames[i]);
+}
+
+static void a_flood_does_not_hide_an_end(void **state)
+{
+    struct jq_turn *turn = *state;
+    const struct jq_msg bye = { .tag = JQ_MSG_BYE };
+    struct jq_buf frame = { 0 };
+    uint64_t peer;
+
+    assert_int_equal(jq_peers_hear(turn->peers, 6, 7, 1000, &peer), JQ_OK);
+    end_connection(7);
+    play.fd = 8;
+    play.is_endless = true;
+    push_frame(5, &bye, &frame);
+    for (int i = 0; i < 100 && play.gone == 0; i++) {
+        assert_true(jq_turn_frames(turn));
+        go_on(turn);
+    }
+    assert_int_equal(play.gone, 1);
+    assert_int_equal(jq_peers_count(turn->peers), 1);
+    jq_buf_fini(&frame);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_turn, close_turn)
@@ -636,6 +764,10 @@ int main(void)
         CASE(nothing_is_read_while_the_open_batch_is_full),
         CASE(submits_wait_while_the_batch_is_crowded_and_others_go_on),
         CASE(what_is_late_is_bounded),
+        CASE(the_core_hears_of_an_end_when_all_before_it_has_been_read),
+        CASE(a_flood_does_not_hide_an_end),
+        CASE(what_is_late_of_a_peer_that_is_gone_is_heard_first),
+        CASE(what_is_late_behind_a_frame_that_was_lost_is_lost_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

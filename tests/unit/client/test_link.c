@@ -66,6 +66,25 @@ static void a_ping_is_due_after_a_heartbeat_of_silence_while_waiting(void **stat
     assert_int_equal(jq_link_next_at(&link, true), 1250);
 }
 
+static void a_pong_that_answers_nothing_is_passed_over(void **state)
+{
+    const struct jq_msg pong = { .tag = JQ_MSG_PONG };
+    struct jq_link link;
+
+    (void)state;
+    jq_link_init(&link, 1, 1000);
+    jq_link_up(&link, 1000);
+    jq_link_sent(&link, 1000, JQ_LINK_HELLO);
+    const jq_ms until = jq_link_next_at(&link, true);
+    assert_false(jq_link_heard(&link, 1010, &pong));
+    assert_false(link.is_welcome);
+    assert_int_equal(jq_link_next_at(&link, true), until);
+    hear(&link, 1020, JQ_MSG_WELCOME);
+    assert_false(jq_link_heard(&link, 1030, &pong));
+    assert_int_equal(jq_link_tick(&link, 1031, true), 0);
+    assert_true(link.is_welcome);
+}
+
 static void an_unanswered_ping_ends_the_connection(void **state)
 {
     struct jq_link link;
@@ -184,6 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_said_before_there_is_a_connection),
         cmocka_unit_test(a_ping_is_due_after_a_heartbeat_of_silence_while_waiting),
+        cmocka_unit_test(a_pong_that_answers_nothing_is_passed_over),
         cmocka_unit_test(an_unanswered_ping_ends_the_connection),
         cmocka_unit_test(silence_without_a_question_is_no_silence),
         cmocka_unit_test(new_connections_without_a_welcome_come_ever_later),
