@@ -77,13 +77,21 @@ static enum jq_err revive(struct jq_core *core, struct jq_queue *queue,
 
 /* ---- one of a request ---- */
 
+/* That a job lives is true with the batch that says so. */
+static void true_with(struct jq_lookup *lookup, uint64_t batch)
+{
+    if (batch > lookup->number[2])
+        lookup->number[2] = batch;
+}
+
 /* What stands in the way, by what is known now; `row` NULL: the store does not have it. */
-static enum jq_err hindrance(const struct jq_core *core, uint64_t id,
+static enum jq_err hindrance(const struct jq_core *core, struct jq_lookup *lookup, uint64_t id,
                              const struct jq_loaded_job *row, struct jq_ack *ack)
 {
     const struct jq_job *job = jq_job_find(core, id);
 
     if (job) {
+        true_with(lookup, job->op_batch);
         ack->state = job->state;
         return jq_state_is_terminal(job->state) ? JQ_EBUSY : JQ_ESTATE;
     }
@@ -169,12 +177,12 @@ static void loaded(struct jq_core *core, struct jq_lookup *lookup)
         struct jq_ack ack = { .id = lookup->ids[i] };
         enum jq_err err = lookup->err;
         if (err == JQ_OK)
-            err = hindrance(core, ack.id, row, &ack);
+            err = hindrance(core, lookup, ack.id, row, &ack);
         if (err == JQ_OK)
             err = lookup->number[0] == RETRY ? retry_one(core, row) : jq_row_delete(core, row);
         if (err == JQ_OK) {
             ack.state = lookup->number[0] == RETRY ? JQ_READY : row->job.state;
-            lookup->number[2] = jq_batch_number(core);
+            true_with(lookup, jq_batch_number(core));
         }
         ack.error = err == JQ_ENOMEM ? JQ_EBUSY : err;
         jq_ack_write(&lookup->kept, &ack);
@@ -207,7 +215,10 @@ static uint32_t answer_known(const struct jq_core *core, struct jq_lookup *looku
             ids[absent++] = ids[i];
             continue;
         }
-        ack.state = job ? job->state : 0;
+        if (job) {
+            true_with(lookup, job->op_batch);
+            ack.state = job->state;
+        }
         jq_ack_write(&lookup->kept, &ack);
         lookup->number[1]++;
     }
