@@ -140,6 +140,8 @@ enum jq_err jq_done_apply(struct jq_core *core, struct jq_peer *peer, const stru
                 acknowledge(core, peer, jq_batch_number(core), &outcome);
         } else if (fits && jq_state_is_terminal(job->state)) {
             acknowledge(core, peer, job->end_batch, &outcome); /* sent again */
+        } else if (fits && job->fence_done) {
+            acknowledge(core, peer, job->op_batch, &outcome); /* likewise; it is tried again */
         } else {
             const struct jq_held held = { .id = outcome.id, .fence = outcome.fence };
             jq_held_write(&fenced, &held);

@@ -217,6 +217,7 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
     } else if (job->state == JQ_RUNNING) {
         jq_dlist_append(&job->worker->jobs, &job->in_place);
         job->worker->busy++;
+        job->fence_done = false;
     } else if (jq_state_is_terminal(job->state)) {
         jq_dlist_remove(&job->in_tied);
         job->end_batch = jq_batch_number(core);

@@ -81,6 +81,7 @@ enum jq_err jq_retry(struct jq_core *core, struct jq_job *job, const struct jq_o
     JQ_TRY(jq_job_reserve(core, job->queue, 1));
     JQ_TRY(jq_history_add(job, &attempt));
     job->failures++;
+    job->fence_done = true;
     job->due_at = jq_timer_after(core, backoff_of(core, job, job->failures));
     jq_job_move(core, job, jq_extra_waits_in(core, job));
     return JQ_OK;

@@ -155,6 +155,7 @@ struct jq_job {
     jq_ns created_at, started_at;
     enum jq_hold hold;             /* BLOCKED: why */
     bool quarantined;              /* FAILED as its workers kept dying */
+    bool fence_done;               /* not RUNNING: the outcome of `fence` was accepted */
     bool retried;                  /* it had ended, and lives again */
     bool after_retried;            /* a job that it waits for had been retried before it came */
     bool timer_expires;            /* what timer_at means: its time is over */

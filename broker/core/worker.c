@@ -249,7 +249,8 @@ static enum jq_err reconcile(struct jq_core *core, struct jq_worker *worker,
             job->seen = mark;
             continue;
         }
-        if (job && jq_state_is_terminal(job->state) && job->fence == held.fence)
+        if (job && (jq_state_is_terminal(job->state) || job->fence_done) &&
+            job->fence == held.fence)
             continue; /* its end is known and on its way to the disk: acknowledged then */
         if (job && adoptable(core, job, held.fence)) {
             JQ_TRY(jq_job_reserve(core, job->queue, 1));

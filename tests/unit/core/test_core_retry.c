@@ -172,9 +172,18 @@ static void a_retry_is_durable_before_it_is_acknowledged_and_survives(void **sta
     struct jq_attempt history[JQ_HISTORY_MAX];
 
     driver_done(d, worker, held, JQ_OUTCOME_EXITED, 1);
+    driver_done(d, worker, held, JQ_OUTCOME_EXITED, 1); /* sent again: counted once */
     assert_false(driver_has(d, worker, JQ_MSG_DONE_ACK));
+    worker = driver_worker_back(d, 2, &held, 1); /* it is not lost: its end is known */
+    struct driver_frame frame = driver_expect(d, worker, JQ_MSG_WELCOME);
+    assert_int_equal(frame.msg.u.welcome.lost.count, 0);
+    driver_frame_free(&frame);
+    driver_done(d, worker, held, JQ_OUTCOME_EXITED, 1);
     driver_commit(d);
-    claim_drop(d, worker, JQ_MSG_DONE_ACK);
+    frame = driver_expect(d, worker, JQ_MSG_DONE_ACK);
+    assert_int_equal(frame.msg.u.done_ack.each.count, 1);
+    assert_int_equal(frame.msg.u.done_ack.fenced.count, 0);
+    driver_frame_free(&frame);
     driver_crash(d);
     const struct jq_job *job = claim_job(d, id);
     assert_int_equal(job->state, JQ_DELAYED);
@@ -183,7 +192,7 @@ static void a_retry_is_durable_before_it_is_acknowledged_and_survives(void **sta
     assert_int_equal(history[0].fence, held.fence);
     /* A worker that did not get the acknowledgement holds it no more. */
     worker = driver_worker_back(d, 2, &held, 1);
-    struct driver_frame frame = driver_expect(d, worker, JQ_MSG_WELCOME);
+    frame = driver_expect(d, worker, JQ_MSG_WELCOME);
     assert_int_equal(frame.msg.u.welcome.lost.count, 1);
     driver_frame_free(&frame);
     driver_credit(d, worker, 1);
