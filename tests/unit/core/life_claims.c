@@ -5,8 +5,6 @@
 
 #include <stdio.h>
 
-#include "broker/core/state.h"
-
 /* ---- options ---- */
 
 void claim_after(struct claim_lists *lists, uint64_t id, enum jq_after kind)
@@ -237,4 +235,14 @@ enum jq_job_state claim_now(const struct driver *d, uint64_t id)
 
     assert_non_null(job);
     return job->state;
+}
+
+size_t claim_history(const struct jq_job *job, struct jq_attempt *ret)
+{
+    struct jq_reader r = jq_reader(jq_blob_view(job->history));
+    size_t count = 0;
+
+    while (r.at != r.end && jq_attempt_next(&r, &ret[count]))
+        count++;
+    return count;
 }

@@ -4,6 +4,7 @@
 #ifndef JQ_TESTS_LIFE_CLAIMS_H
 #define JQ_TESTS_LIFE_CLAIMS_H
 
+#include "broker/core/state.h"
 #include "tests/unit/core/core_claims.h"
 
 /* The lists of options, encoded; free with claim_lists_fini. */
@@ -44,6 +45,8 @@ void claim_run(struct driver *d, uint64_t worker, uint64_t id, int64_t code);
 /* All grants that have come; returns how many. */
 size_t claim_grants(struct driver *d, uint64_t worker, struct jq_held *ret, size_t max);
 enum jq_job_state claim_now(const struct driver *d, uint64_t id); /* of a job in memory */
+/* Its attempts before the last, at most JQ_HISTORY_MAX. They point into the job. */
+size_t claim_history(const struct jq_job *job, struct jq_attempt *ret);
 /* What the core remembers of a job that lives; NULL: none. */
 const struct jq_job *claim_job(const struct driver *d, uint64_t id);
 const struct jq_queue *claim_queue(const struct driver *d, const char *name);

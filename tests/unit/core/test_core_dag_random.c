@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "broker/core/state.h"
 #include "proto/base/rng.h"
 #include "tests/unit/core/life_claims.h"
 

@@ -2,7 +2,6 @@
  *
  * test_core_edges.c - jobs that run after others: each kind of edge, how far an end reaches, what
  * survives, and older jobs that have ended, are gone, or live again. */
-#include "broker/core/state.h"
 #include "tests/unit/core/life_claims.h"
 
 static uint64_t plain(struct driver *d, uint64_t client)

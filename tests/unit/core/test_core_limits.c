@@ -2,7 +2,6 @@
  *
  * test_core_limits.c - limits and mutexes by name: never more than so many, all or nothing, nobody
  * waits for room that nobody uses. */
-#include "broker/core/state.h"
 #include "tests/unit/core/life_claims.h"
 
 enum { HELD_MAX = 64, PAIRS = 1000 };

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_core_options.c - what options are refused, delays, and jobs whose time is over. */
-#include "broker/core/state.h"
 #include "tests/unit/core/life_claims.h"
 
 /* ---- refusals ---- */

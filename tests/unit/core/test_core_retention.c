@@ -2,7 +2,6 @@
  *
  * test_core_retention.c - what is kept of jobs that have ended: counted exactly, deleted by age,
  * number and bytes, the oldest first, a slice at a time. */
-#include "broker/core/state.h"
 #include "proto/base/alloc.h"
 #include "tests/unit/core/life_claims.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_core_unique.c - unique names: who comes second takes the job that is on its way. */
-#include "broker/core/state.h"
 #include "tests/unit/core/life_claims.h"
 
 static struct jq_ack submit(struct driver *d, uint64_t client, const char *queue, uint64_t phases)
