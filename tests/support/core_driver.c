@@ -244,7 +244,11 @@ static void answer_reads(struct driver *d)
             answer->count = d->read_max;
             more = true;
         }
-        OK(jq_core_loaded(d->core, d->now, read.token, JQ_OK, answer->jobs, answer->count, more));
+        arm(d);
+        const enum jq_err err = jq_core_loaded(d->core, d->now, read.token, JQ_OK, answer->jobs,
+                                               answer->count, more);
+        disarm(d);
+        OK(err);
         jq_free(read.ids);
         jq_free(read.key);
         driver_collect(d);

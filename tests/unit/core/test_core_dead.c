@@ -199,13 +199,13 @@ static void memory_that_runs_out_retries_and_removes_once_or_not(void **state)
     struct jq_buf refs = { 0 };
     struct jq_msg msg = of_these(JQ_MSG_RETRY, &refs, &id, 1);
 
-    for (int64_t fail_in = 0; fail_in < 12; fail_in++) {
+    for (int64_t fail_in = 0; fail_in < 60; fail_in++) {
         claim_cancel(d, client, id);
-        msg.tag = fail_in % 2 ? JQ_MSG_REMOVE : JQ_MSG_RETRY;
+        msg.tag = fail_in > 40 ? JQ_MSG_REMOVE : JQ_MSG_RETRY;
         d->fail_in = fail_in;
         driver_apply(d, client, &msg);
-        d->fail_in = -1;
         driver_commit(d);
+        d->fail_in = -1;
         const bool lives = claim_job(d, id) != NULL;
         const bool gone = !lives && claim_info_error(d, client, id) == JQ_EGONE;
         assert_int_equal(claim_queue(d, "default")->kept, !lives && !gone);

@@ -418,8 +418,8 @@ static void memory_that_runs_out_during_a_submit_makes_it_once(void **state)
         claim_lists_into(&lists, &options);
         d->fail_in = fail_in;
         driver_submit(d, client, submit);
-        d->fail_in = -1;
         driver_commit(d);
+        d->fail_in = -1;
         while (!driver_has(d, client, JQ_MSG_SUBMITTED)) { /* it could not be told, or asked for */
             client = driver_client(d, 1);
             driver_submit(d, client, submit);

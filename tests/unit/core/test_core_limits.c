@@ -324,6 +324,22 @@ static void setting_a_limit_that_jobs_wait_for_wakes_them(void **state)
     assert_int_equal(claim_expect_error(d, client), JQ_EINVAL);
 }
 
+static void only_so_many_limits_may_be_set_by_name(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 1);
+
+    limit_set(d, client, "l0", 1);
+    d->core->limits_kept = JQ_JOBS_PER_FRAME; /* as if */
+    limit_set(d, client, "other", 1);
+    assert_int_equal(claim_expect_error(d, client), JQ_ENOSPC);
+    limit_set(d, client, "l0", 2);
+    driver_commit(d);
+    while (driver_has(d, client, JQ_MSG_LIMIT_SAID))
+        claim_drop(d, client, JQ_MSG_LIMIT_SAID);
+    assert_false(driver_has(d, client, JQ_MSG_ERROR));
+}
+
 /* ---- room is for those who can use it ---- */
 
 static void jobs_of_several_queues_wait_in_turn_each_in_its_order(void **state)
@@ -445,6 +461,7 @@ int main(void)
         CLAIM(the_job_that_was_submitted_last_says_how_many),
         CLAIM(a_limit_that_is_set_overrides_jobs_and_survives),
         CLAIM(setting_a_limit_that_jobs_wait_for_wakes_them),
+        CLAIM(only_so_many_limits_may_be_set_by_name),
         CLAIM(jobs_of_several_queues_wait_in_turn_each_in_its_order),
         CLAIM(a_woken_job_that_cannot_be_granted_keeps_nothing_from_others),
         CLAIM(a_job_that_waits_for_a_limit_waits_again_after_a_restart),

@@ -323,6 +323,31 @@ static void a_delayed_job_can_be_cancelled(void **state)
     assert_false(driver_has(d, worker, JQ_MSG_GRANTS));
 }
 
+/* Written by somebody else, or damaged in a way that the checksum did not show. */
+static void a_stored_job_whose_options_cannot_be_read_is_never_run(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 1);
+    const uint64_t id = claim_submit(d, client, NULL, (struct jq_job_options){ 0 }, NULL);
+    struct jq_store_op op = { .kind = JQ_OP_JOB_PUT };
+    struct jq_batch batch = { .ops = &op, .count = 1, .live = 1 };
+    char reason[JQ_REASON_MAX + 1];
+
+    jq_job_record(claim_job(d, id), &op.u.job);
+    op.u.job.options = jq_view_str("\xc1");
+    assert_int_equal(d->backend->ops->load_meta(d->backend, &batch.meta), JQ_OK);
+    batch.number = ++batch.meta.commit_sequence;
+    assert_int_equal(d->backend->ops->commit(d->backend, &batch, NULL), JQ_OK);
+    driver_crash(d);
+    assert_true(claim_job(d, id)->damaged);
+    client = driver_client(d, 1);
+    driver_worker(d, 2, 1);
+    driver_commit(d);
+    claim_reason_of(d, client, id, reason);
+    assert_non_null(strstr(reason, "damaged"));
+    assert_int_equal(claim_retry(d, client, id), JQ_ECORRUPT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +364,7 @@ int main(void)
         CLAIM(a_job_expires_after_a_restart_but_not_before_its_worker_may_be_back),
         CLAIM(items_may_be_delayed_and_expire),
         CLAIM(a_delayed_job_can_be_cancelled),
+        CLAIM(a_stored_job_whose_options_cannot_be_read_is_never_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
