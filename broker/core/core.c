@@ -190,7 +190,7 @@ jq_ms jq_core_next_at(const struct jq_core *core)
     if (core->ghosts && core->now.mono < core->settled_at)
         at = jq_ms_min(at, core->settled_at);
     at = jq_ms_min(at, core->sweep_at);
-    if (!jq_dlist_empty(&core->resolving))
+    if (!jq_dlist_empty(&core->resolving) || jq_limit_pending(core))
         at = jq_ms_min(at, core->now.mono); /* memory ran out */
     if (core->batch && core->batch->count)
         at = jq_ms_min(at, jq_ms_add(core->batch->opened_at, core->conf.batch_ms));

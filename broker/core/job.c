@@ -296,7 +296,7 @@ void jq_job_move(struct jq_core *core, struct jq_job *job, enum jq_job_state to)
         jq_batch_job_delete(core, job);
     } else {
         if (jq_state_is_terminal(to))
-            jq_kept_more(core, job->queue, job->result->kept_bytes = jq_kept_bytes(job));
+            jq_kept_ended(core, job);
         jq_batch_job(core, job);
     }
     jq_batch_queue(core, job->queue);

@@ -325,6 +325,19 @@ static enum jq_err wake(struct jq_core *core, struct jq_limiter *limiter)
     return JQ_OK;
 }
 
+static bool may_wake(const struct jq_limiter *limiter)
+{
+    return limiter->waiting && limiter->used + limiter->woken < jq_limit_max(limiter);
+}
+
+bool jq_limit_pending(const struct jq_core *core)
+{
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->limits_open, at));)
+        if (may_wake(JQ_ELEMENT(at, struct jq_limiter, in_open)))
+            return true;
+    return false;
+}
+
 enum jq_err jq_limit_resolve(struct jq_core *core)
 {
     struct jq_dlink *next;
@@ -332,7 +345,7 @@ enum jq_err jq_limit_resolve(struct jq_core *core)
     for (struct jq_dlink *at = jq_dlist_first(&core->limits_open); at; at = next) {
         struct jq_limiter *limiter = JQ_ELEMENT(at, struct jq_limiter, in_open);
         next = jq_dlist_next(&core->limits_open, at);
-        while (limiter->waiting && limiter->used + limiter->woken < jq_limit_max(limiter))
+        while (may_wake(limiter))
             JQ_TRY(wake(core, limiter));
     }
     return JQ_OK;

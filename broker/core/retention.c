@@ -8,16 +8,16 @@
 
 /* ---- counting ---- */
 
-uint64_t jq_kept_bytes(const struct jq_job *job)
+void jq_kept_ended(struct jq_core *core, struct jq_job *job)
 {
-    return (uint64_t)JQ_KEPT_ROW_BYTES + job->bytes->size +
-           (job->result_bytes ? job->result_bytes->size : 0);
-}
+    struct jq_queue *queue = job->queue;
 
-void jq_kept_more(struct jq_core *core, struct jq_queue *queue, uint64_t bytes)
-{
+    job->result->kept_bytes = (uint64_t)JQ_KEPT_ROW_BYTES + job->bytes->size +
+                              (job->result_bytes ? job->result_bytes->size : 0);
+    if (queue->durability == JQ_DURABILITY_MEMORY)
+        return; /* it is not stored */
     queue->kept++;
-    queue->kept_bytes += bytes;
+    queue->kept_bytes += job->result->kept_bytes;
     if (core->sweep_at == JQ_NEVER && !core->sweeping)
         core->sweep_at = jq_ms_add(core->now.mono, core->conf.sweep_ms);
 }

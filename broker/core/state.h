@@ -498,6 +498,7 @@ void jq_limit_said(struct jq_core *core, struct jq_job *job);   /* what it says 
 void jq_limit_leaves(struct jq_core *core, struct jq_job *job); /* READY or BLOCKED no more */
 /* The best of those that wait go on, where there is room. */
 JQ_MUST_USE enum jq_err jq_limit_resolve(struct jq_core *core);
+bool jq_limit_pending(const struct jq_core *core); /* some have not, as memory ran out */
 /* Workers have room left, and nothing that was woken could be granted to them: more are woken.
  * True: some were. */
 bool jq_limit_wake_more(struct jq_core *core);
@@ -542,9 +543,8 @@ JQ_MUST_USE enum jq_err jq_retry_apply(struct jq_core *, struct jq_peer *, const
 JQ_MUST_USE enum jq_err jq_remove_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 
 /* ---- retention.c ---- */
-/* What a job takes in the store from its end on. */
-uint64_t jq_kept_bytes(const struct jq_job *job);
-void jq_kept_more(struct jq_core *core, struct jq_queue *queue, uint64_t bytes);
+/* It has just ended, and its row stays: what it takes is noted in its result, and counted. */
+void jq_kept_ended(struct jq_core *core, struct jq_job *job);
 void jq_kept_less(struct jq_queue *queue, uint64_t bytes);
 /* The row of an ended job that is in memory no more is deleted. ENOMEM: it is not. */
 JQ_MUST_USE enum jq_err jq_row_delete(struct jq_core *core, const struct jq_loaded_job *row);
