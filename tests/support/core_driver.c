@@ -245,8 +245,8 @@ static void answer_reads(struct driver *d)
             more = true;
         }
         arm(d);
-        const enum jq_err err = jq_core_loaded(d->core, d->now, read.token, JQ_OK, answer->jobs,
-                                               answer->count, more);
+        const enum jq_err err =
+            jq_core_loaded(d->core, d->now, read.token, JQ_OK, answer->jobs, answer->count, more);
         disarm(d);
         OK(err);
         jq_free(read.ids);
