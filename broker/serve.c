@@ -131,6 +131,12 @@ static int open_core(struct broker *b, struct jq_detail *detail)
     conf.request_keep_ms = s->request_keep;
     conf.crashes_max = (uint32_t)s->crashes_max;
     conf.batch_ops_max = (uint32_t)s->batch_ops;
+    conf.keep_ms = (uint64_t)s->keep;
+    conf.keep_failed_ms = (uint64_t)s->keep_failed;
+    conf.keep_bytes = (uint64_t)s->keep_size;
+    conf.keep_count = (uint64_t)s->keep_count;
+    conf.sweep_ms = s->keep_sweep;
+    conf.sweep_rows = (uint32_t)s->keep_slice;
     conf.peers_max = (uint32_t)s->peers_max;
     /* The bound of what has been sent comes first; this one is for promises that are held. */
     if ((uint64_t)s->peers_out_max > conf.out_bytes_max / 4)

@@ -133,7 +133,7 @@ enum jq_err jq_turn_complete(struct jq_turn *turn)
 
 static uint32_t cost_of(const struct jq_read *read)
 {
-    return read->kind == JQ_READ_JOBS ? read->count : read->kind == JQ_READ_LIST ? read->limit : 1;
+    return read->kind == JQ_READ_JOBS ? read->count : read->kind == JQ_READ_KEY ? 1 : read->limit;
 }
 
 static bool may_hand(const struct jq_turn *turn, const struct jq_read *read)

@@ -148,6 +148,14 @@ void jq_batch_job_delete(struct jq_core *core, struct jq_job *job)
     job->op_index = (uint32_t)(op - core->batch->ops);
 }
 
+void jq_batch_row_delete(struct jq_core *core, uint64_t id, uint32_t queue)
+{
+    struct jq_store_op *op = append(core, JQ_OP_JOB_DELETE);
+
+    op->u.job.id = id;
+    op->u.job.queue = queue;
+}
+
 /* ---- queues: one operation per batch, filled in when the batch closes ---- */
 
 void jq_batch_queue(struct jq_core *core, struct jq_queue *queue)
@@ -262,6 +270,21 @@ void jq_batch_worker(struct jq_core *core, struct jq_worker *worker, bool exists
     op->kind = exists ? JQ_OP_WORKER_PUT : JQ_OP_WORKER_DELETE;
 }
 
+void jq_batch_limit(struct jq_core *core, struct jq_limiter *limiter)
+{
+    struct jq_store_op *op = open_op(core, limiter->op_batch, limiter->op_index);
+
+    if (!op) {
+        op = append(core, JQ_OP_LIMIT_PUT);
+        op->u.limit.name = jq_blob_view(limiter->name);
+        op->blobs[0] = jq_blob_hold(limiter->name);
+        limiter->op_batch = jq_batch_number(core);
+        limiter->op_index = (uint32_t)(op - core->batch->ops);
+    }
+    op->kind = limiter->set ? JQ_OP_LIMIT_PUT : JQ_OP_LIMIT_DELETE;
+    op->u.limit.max = limiter->set;
+}
+
 /* ---- closing ---- */
 
 void jq_batch_urge(struct jq_core *core, uint64_t batch)
@@ -310,7 +333,9 @@ static void fold(struct jq_core *core, const struct jq_batch *batch)
 
 struct jq_batch *jq_core_take_batch(struct jq_core *core, struct jq_now now)
 {
-    (void)now;
+    core->now = now;
+    if (jq_extra_resolve(core) != JQ_OK)
+        return NULL; /* an end, and what follows from it, are of one batch */
     if (!has_something(core) && core->urgent_batch < jq_batch_number(core))
         return NULL;
     if (!core->batch && jq_batch_reserve(core, 1) != JQ_OK)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * check.c - the invariants of STATES.md, by their numbers, over the whole state. O(jobs). */
+#include "broker/core/check.h"
 #include "broker/core/state.h"
 #include "proto/base/check.h"
 
@@ -41,6 +42,7 @@ static void check_jobs(const struct jq_core *core)
         if (job->key_size)
             JQ_CHECK(jq_job_find_key(core, jq_job_key(job)) != NULL);
         check_place(core, job);
+        jq_check_life_of(core, job);
         count++;
     }
     JQ_CHECK(count == core->jobs.count);
@@ -165,5 +167,6 @@ void jq_core_check(const struct jq_core *core)
     check_clients(core);
     check_peers(core);
     check_outbox(core);
+    jq_check_life(core);
     check_batch(core);
 }

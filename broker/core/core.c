@@ -27,6 +27,12 @@ void jq_core_conf_default(struct jq_core_conf *conf)
         .watchers_max = 64,
         .out_bytes_max = UINT64_C(256) << 20,
         .queues_max = JQ_JOBS_PER_FRAME,
+        .keep_ms = UINT64_C(7) * 24 * 3600 * 1000,
+        .keep_failed_ms = UINT64_C(30) * 24 * 3600 * 1000,
+        .keep_bytes = UINT64_C(1) << 30,
+        .keep_count = 1000000,
+        .sweep_ms = 10000,
+        .sweep_rows = 512,
         .software = "jobqd " JOBQ_VERSION,
     };
 }
@@ -71,13 +77,18 @@ struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
     jq_rng_init(&core->rng, seed);
     core->hash_key = jq_rng_next(&core->rng);
     core->meta.next_id = core->meta.next_queue = 1;
+    core->sweep_at = JQ_NEVER;
     jq_heap_init(&core->silent, silent_before);
     jq_heap_init(&core->leases, lease_before);
     jq_heap_init(&core->due, due_before);
     jq_heap_init(&core->timers, timer_before);
-    struct jq_dlist *const lists[] = { &core->all,  &core->ended,    &core->ready,
-                                       &core->idle, &core->broken,   &core->workers_in_order,
-                                       &core->held, &core->watchers, &core->ready_out };
+    struct jq_dlist *const lists[] = {
+        &core->all,       &core->ended,           &core->ready,
+        &core->idle,      &core->broken,          &core->workers_in_order,
+        &core->held,      &core->watchers,        &core->ready_out,
+        &core->resolving, &core->limits_in_order, &core->limits_open,
+        &core->deletions
+    };
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         jq_dlist_init(lists[i]);
     return core;
@@ -132,8 +143,11 @@ static void free_jobs(struct jq_core *core)
     }
     for (size_t at = 0; (queue = jq_map_next(&core->queues, &at));)
         jq_queue_free(queue);
+    jq_limits_free(core);
+    jq_rows_free(core);
     jq_idmap_fini(&core->jobs);
     jq_map_fini(&core->keys);
+    jq_map_fini(&core->uniques);
     jq_map_fini(&core->queues);
     jq_map_fini(&core->queue_names);
 }
@@ -175,6 +189,9 @@ jq_ms jq_core_next_at(const struct jq_core *core)
         at = jq_ms_min(at, JQ_ELEMENT(timer, struct jq_job, in_timers)->timer_at);
     if (core->ghosts && core->now.mono < core->settled_at)
         at = jq_ms_min(at, core->settled_at);
+    at = jq_ms_min(at, core->sweep_at);
+    if (!jq_dlist_empty(&core->resolving) || jq_limit_pending(core))
+        at = jq_ms_min(at, core->now.mono); /* memory ran out */
     if (core->batch && core->batch->count)
         at = jq_ms_min(at, jq_ms_add(core->batch->opened_at, core->conf.batch_ms));
     return at;
@@ -187,16 +204,26 @@ enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now)
     JQ_TRY(jq_worker_tick(core));
     JQ_TRY(jq_timer_tick(core));
     JQ_TRY(jq_client_tick(core));
-    return jq_edge_resolve(core);
+    jq_sweep_tick(core);
+    return jq_extra_resolve(core);
 }
 
 /* ---- inputs ---- */
+
+/* The input is done, whether or not memory suffices for what follows from it: then that is tried
+ * again with the next, and no batch is closed before. */
+static void follow(struct jq_core *core)
+{
+    const enum jq_err err = jq_extra_resolve(core);
+    (void)err;
+}
 
 /* Those that may have to ask the store. */
 static bool may_look_up(enum jq_tag tag)
 {
     return tag == JQ_MSG_SUBMIT || tag == JQ_MSG_WAIT || tag == JQ_MSG_CANCEL ||
-           tag == JQ_MSG_LIST || tag == JQ_MSG_INFO || tag == JQ_MSG_WHY || tag == JQ_MSG_LOG_READ;
+           tag == JQ_MSG_LIST || tag == JQ_MSG_INFO || tag == JQ_MSG_WHY ||
+           tag == JQ_MSG_LOG_READ || tag == JQ_MSG_RETRY || tag == JQ_MSG_REMOVE;
 }
 
 static enum jq_err apply_client(struct jq_core *core, struct jq_peer *peer,
@@ -233,6 +260,14 @@ static enum jq_err apply_client(struct jq_core *core, struct jq_peer *peer,
         return JQ_OK;
     case JQ_MSG_LOG_READ:
         return jq_log_apply(core, peer, msg);
+    case JQ_MSG_RETRY:
+        return jq_retry_apply(core, peer, msg);
+    case JQ_MSG_REMOVE:
+        return jq_remove_apply(core, peer, msg);
+    case JQ_MSG_LIMIT_SET:
+        return jq_limit_set_apply(core, peer, msg);
+    case JQ_MSG_LIMIT_ASK:
+        return jq_limit_ask_apply(core, peer, msg);
     default:
         break;
     }
@@ -290,16 +325,20 @@ static enum jq_err apply_peer(struct jq_core *core, struct jq_peer *peer, const 
 enum jq_err jq_core_apply(struct jq_core *core, struct jq_now now, uint64_t peer_id,
                           const struct jq_msg *msg)
 {
+    enum jq_err err = JQ_OK;
+
     core->now = now;
     JQ_CHECK(core->started && peer_id != 0);
-    if (msg->tag == JQ_MSG_HELLO)
-        return jq_peer_hello(core, peer_id, msg);
+    JQ_TRY(jq_extra_resolve(core)); /* what memory did not suffice for */
     struct jq_peer *peer = jq_peer_find(core, peer_id);
-    if (!peer) {
+    if (msg->tag == JQ_MSG_HELLO)
+        err = jq_peer_hello(core, peer_id, msg);
+    else if (!peer)
         jq_tell_stranger(core, peer_id, msg->correlation, JQ_ENOHELLO, NULL);
-        return JQ_OK;
-    }
-    return apply_peer(core, peer, msg);
+    else
+        err = apply_peer(core, peer, msg);
+    follow(core);
+    return err;
 }
 
 enum jq_err jq_core_gone(struct jq_core *core, struct jq_now now, uint64_t peer_id)
@@ -309,6 +348,7 @@ enum jq_err jq_core_gone(struct jq_core *core, struct jq_now now, uint64_t peer_
     core->now = now;
     if (peer)
         jq_peer_drop(core, peer);
+    follow(core);
     return JQ_OK;
 }
 
@@ -325,6 +365,7 @@ enum jq_err jq_core_durable(struct jq_core *core, struct jq_now now, uint64_t nu
     core->space_low = space_low;
     jq_outbox_release(core);
     jq_job_forget_durable(core);
+    jq_rows_forget(core);
     return JQ_OK;
 }
 

@@ -44,7 +44,12 @@ struct jq_core_conf {
     uint32_t watchers_max;    /* WATCHes of it; default 64 */
     uint64_t out_bytes_max; /* told it and not taken yet: it is dropped past it; default 256 MiB */
     uint32_t queues_max;    /* of all; ENOSPC past it; default 8192, as STATISTICS lists */
-    const char *software;   /* "jobqd 0.1.0"; borrowed for the core's life */
+    /* How long ended jobs are kept, unless their queue says otherwise. */
+    uint64_t keep_ms, keep_failed_ms; /* default 7 and, of failed ones, 30 days */
+    uint64_t keep_bytes, keep_count;  /* of each queue; default 1 GiB and 1000000 */
+    jq_ms sweep_ms;       /* how often they are looked through; default 10000, no less */
+    uint32_t sweep_rows;  /* read at a time; default 512 */
+    const char *software; /* "jobqd 0.1.0"; borrowed for the core's life */
 };
 void jq_core_conf_default(struct jq_core_conf *conf);
 
@@ -54,12 +59,15 @@ void jq_core_conf_default(struct jq_core_conf *conf);
 struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed);
 void jq_core_free(struct jq_core **core);
 
-/* Recovery: meta first, then queues, then jobs that have not ended, in id order, then requests and
- * workers; then start, which raises the incarnation and opens the first batch. Records are copied.
+/* Recovery: meta first, then queues and limits, then jobs that have not ended, in id order, then
+ * requests and workers; then start, which raises the incarnation and opens the first batch. Records
+ * are copied.
  */
 JQ_MUST_USE enum jq_err jq_core_restore_meta(struct jq_core *core, const struct jq_store_meta *m);
 JQ_MUST_USE enum jq_err jq_core_restore_queue(struct jq_core *core,
                                               const struct jq_queue_record *q);
+JQ_MUST_USE enum jq_err jq_core_restore_limit(struct jq_core *core,
+                                              const struct jq_limit_record *limit);
 JQ_MUST_USE enum jq_err jq_core_restore_job(struct jq_core *core, const struct jq_job_record *job);
 JQ_MUST_USE enum jq_err jq_core_restore_request(struct jq_core *core,
                                                 const struct jq_request_record *request);

@@ -57,6 +57,12 @@ static enum jq_err finish(struct jq_core *core, struct jq_job *job,
     struct jq_view kept[] = { outcome->reason,      outcome->value,       outcome->stdout_head,
                               outcome->stdout_tail, outcome->stderr_head, outcome->stderr_tail };
 
+    if (state_of(outcome) == JQ_FAILED && jq_retry_due(job, outcome)) {
+        struct jq_worker *worker = job->worker;
+        JQ_TRY(jq_retry(core, job, outcome));
+        worker->ended++;
+        return JQ_OK;
+    }
     JQ_TRY(jq_batch_reserve(core, 2));
     struct jq_result_record *result = jq_alloc_zero(1, sizeof *result);
     if (!result)
@@ -131,9 +137,11 @@ enum jq_err jq_done_apply(struct jq_core *core, struct jq_peer *peer, const stru
         if (fits && job->state == JQ_RUNNING && job->worker == peer->worker) {
             err = finish(core, job, &outcome);
             if (err == JQ_OK)
-                acknowledge(core, peer, job->end_batch, &outcome);
+                acknowledge(core, peer, jq_batch_number(core), &outcome);
         } else if (fits && jq_state_is_terminal(job->state)) {
             acknowledge(core, peer, job->end_batch, &outcome); /* sent again */
+        } else if (fits && job->fence_done) {
+            acknowledge(core, peer, job->op_batch, &outcome); /* likewise; it is tried again */
         } else {
             const struct jq_held held = { .id = outcome.id, .fence = outcome.fence };
             jq_held_write(&fenced, &held);

@@ -5,20 +5,114 @@
 #include "broker/core/state.h"
 #include "proto/base/alloc.h"
 
+enum jq_err jq_extra_need(struct jq_job *job)
+{
+    if (job->extra)
+        return JQ_OK;
+    struct jq_extra *extra = jq_alloc_zero(1, sizeof *extra);
+    if (!extra)
+        return JQ_ENOMEM;
+    extra->job = job;
+    jq_dlist_init(&extra->children);
+    job->extra = extra;
+    return JQ_OK;
+}
+
 enum jq_err jq_extra_make(struct jq_core *core, struct jq_job *job)
 {
-    (void)core;
-    (void)job;
-    return JQ_OK;
+    struct jq_job_options options;
+
+    if (job->options_size == 0)
+        return JQ_OK;
+    if (jq_options_read(jq_job_options(job), &options) != JQ_OK)
+        return JQ_EINVAL;
+    JQ_TRY(jq_extra_need(job));
+    job->extra->options = options;
+    if (options.expires_ms && !job->retried)
+        job->expires_at = job->created_at + (jq_ns)options.expires_ms * 1000000;
+    if (options.unique.size)
+        JQ_TRY(jq_map_reserve(&core->uniques, 1));
+    return jq_limit_prepare(core, job);
 }
 
 void jq_extra_free(struct jq_job *job)
 {
+    if (!job->extra)
+        return;
+    jq_limit_unuse(job);
+    jq_free(job->extra->edges);
     jq_free(job->extra);
     job->extra = NULL;
 }
 
+static jq_ns due_of(const struct jq_core *core, const struct jq_job_options *options)
+{
+    const jq_ns after = options->delay_ms ? jq_timer_after(core, options->delay_ms) : 0;
+
+    return after > options->run_at ? after : options->run_at;
+}
+
+void jq_extra_begin(struct jq_core *core, struct jq_job *job, const struct jq_lookup *facts)
+{
+    if (!job->extra)
+        return;
+    job->due_at = due_of(core, &job->extra->options);
+    jq_unique_add(core, job);
+    jq_limit_said(core, job);
+    jq_edge_begin(core, job, facts);
+    job->state = jq_extra_waits_in(core, job);
+}
+
+void jq_extra_restore(struct jq_core *core, struct jq_job *job, enum jq_job_state stored)
+{
+    if (!job->extra)
+        return;
+    jq_unique_add(core, job);
+    jq_limit_said(core, job);
+    if (stored == JQ_BLOCKED)
+        jq_edge_restore(core, job);
+}
+
 enum jq_job_state jq_extra_waits_in(const struct jq_core *core, struct jq_job *job)
 {
-    return job->due_at > core->now.wall ? JQ_DELAYED : JQ_READY;
+    const struct jq_extra *extra = job->extra;
+
+    if (extra && (extra->edges_left || extra->doomed_by)) {
+        job->hold = JQ_HOLD_EDGES;
+        return JQ_BLOCKED;
+    }
+    if (job->due_at > core->now.wall)
+        return JQ_DELAYED;
+    job->due_at = 0;
+    return JQ_READY;
+}
+
+void jq_extra_leaves(struct jq_core *core, struct jq_job *job)
+{
+    if (!job->extra)
+        return;
+    if (job->state == JQ_BLOCKED)
+        jq_edge_drop(job);
+    if (job->state == JQ_RUNNING)
+        jq_limit_release(core, job);
+    else
+        jq_limit_leaves(core, job);
+}
+
+void jq_extra_entered(struct jq_core *core, struct jq_job *job)
+{
+    if (!job->extra)
+        return;
+    if (job->state == JQ_RUNNING) {
+        jq_limit_hold(core, job);
+    } else if (jq_state_is_terminal(job->state)) {
+        jq_unique_remove(core, job);
+        jq_edge_ended(core, job);
+    }
+}
+
+enum jq_err jq_extra_resolve(struct jq_core *core)
+{
+    JQ_TRY(jq_edge_resolve(core));
+    return jq_limit_resolve(core);
 }

@@ -70,6 +70,8 @@ void jq_grant_all(struct jq_core *core)
                 return;
             continue;
         }
+        if (!jq_limit_admit(core, job))
+            continue;
         hand_over(core, job, worker);
         jq_dlist_remove(&worker->in_idle);
         jq_worker_idle(core, worker);

@@ -102,7 +102,9 @@ void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
         .state = job->state,
         .priority = job->priority,
         .flags = job->flags | (job->cancel_asked ? JQ_JOB_STORED_CANCEL : 0) |
-                 (job->quarantined ? JQ_JOB_STORED_QUARANTINED : 0),
+                 (job->quarantined ? JQ_JOB_STORED_QUARANTINED : 0) |
+                 (job->retried ? JQ_JOB_STORED_RETRIED : 0) |
+                 (job->after_retried ? JQ_JOB_STORED_AFTER_RETRIED : 0),
         .attempt = job->attempt,
         .crashes = job->crashes,
         .fence = job->fence,
@@ -192,6 +194,7 @@ enum jq_err jq_job_reserve(struct jq_core *core, struct jq_queue *queue, size_t 
 static void leave(struct jq_core *core, struct jq_job *job)
 {
     job->queue->by_state[job->state]--;
+    jq_extra_leaves(core, job);
     if (job->state == JQ_READY) {
         jq_queue_remove(core, job->queue, job);
     } else if (job->state == JQ_RUNNING) {
@@ -200,7 +203,6 @@ static void leave(struct jq_core *core, struct jq_job *job)
         worker->busy--;
         job->worker = NULL;
         jq_worker_idle(core, worker); /* it may have had as many as it can hold */
-        jq_limit_release(core, job);
     } else {
         jq_dlist_remove(&job->in_place);
         job->hold = JQ_HOLD_NONE;
@@ -215,6 +217,7 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
     } else if (job->state == JQ_RUNNING) {
         jq_dlist_append(&job->worker->jobs, &job->in_place);
         job->worker->busy++;
+        job->fence_done = false;
     } else if (jq_state_is_terminal(job->state)) {
         jq_dlist_remove(&job->in_tied);
         job->end_batch = jq_batch_number(core);
@@ -223,6 +226,7 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
         jq_dlist_append(&job->queue->waiting, &job->in_place);
     }
     jq_timer_update(core, job);
+    jq_extra_entered(core, job);
 }
 
 void jq_job_place(struct jq_core *core, struct jq_job *job)
@@ -236,6 +240,28 @@ void jq_job_add(struct jq_core *core, struct jq_job *job)
 {
     job->queue->sequence = job->id;
     jq_job_place(core, job);
+    jq_job_store(core, job);
+    jq_watch_moved(core, job);
+}
+
+/* The link before which a job of this id stands; looked for from both ends. */
+static struct jq_dlink *place_of(struct jq_core *core, uint64_t id)
+{
+    struct jq_dlink *const end = &core->all.head, *up = end->next, *down = end->prev;
+
+    for (;; up = up->next, down = down->prev) {
+        if (up == end || JQ_ELEMENT(up, struct jq_job, in_all)->id > id)
+            return up;
+        if (down == end || JQ_ELEMENT(down, struct jq_job, in_all)->id < id)
+            return down->next;
+    }
+}
+
+void jq_job_revive(struct jq_core *core, struct jq_job *job)
+{
+    JQ_CHECK(jq_idmap_put(&core->jobs, job->id, job) == JQ_OK);
+    jq_dlist_put_before(place_of(core, job->id), &job->in_all);
+    enter(core, job, false);
     jq_job_store(core, job);
     jq_watch_moved(core, job);
 }
@@ -266,10 +292,13 @@ void jq_job_move(struct jq_core *core, struct jq_job *job, enum jq_job_state to)
     if (to_running)
         job->worker = holder;
     enter(core, job, false);
-    if (to == JQ_SUCCEEDED && (job->flags & JQ_JOB_DISCARD))
+    if (to == JQ_SUCCEEDED && (job->flags & JQ_JOB_DISCARD)) {
         jq_batch_job_delete(core, job);
-    else
+    } else {
+        if (jq_state_is_terminal(to))
+            jq_kept_ended(core, job);
         jq_batch_job(core, job);
+    }
     jq_batch_queue(core, job->queue);
     jq_watch_moved(core, job);
     jq_log_job_moved(core, job);

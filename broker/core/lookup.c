@@ -39,6 +39,7 @@ void jq_lookup_free(struct jq_core *core, struct jq_lookup *lookup)
     jq_free(lookup->tokens);
     jq_buf_fini(&lookup->kept);
     jq_free(lookup->ids);
+    jq_free(lookup->facts);
     jq_free(lookup);
 }
 
@@ -70,8 +71,8 @@ static enum jq_err send(struct jq_core *core, struct jq_lookup *lookup, struct j
     return jq_map_put(&core->lookups, read->token, lookup);
 }
 
-enum jq_err jq_lookup_ids(struct jq_core *core, struct jq_lookup *lookup, const uint64_t *ids,
-                          uint32_t count, uint32_t parts, uint64_t after)
+enum jq_err jq_lookup_part(struct jq_core *core, struct jq_lookup *lookup, const uint64_t *ids,
+                           uint32_t count, uint32_t parts, uint64_t after, uint32_t index)
 {
     struct jq_read read = {
         .kind = JQ_READ_JOBS,
@@ -81,17 +82,24 @@ enum jq_err jq_lookup_ids(struct jq_core *core, struct jq_lookup *lookup, const 
         .ids = jq_alloc(count * sizeof *ids),
     };
 
-    lookup->ids = jq_alloc(count * sizeof *ids);
-    lookup->count = count;
-    enum jq_err err = read.ids && lookup->ids ? JQ_OK : JQ_ENOMEM;
-    if (err == JQ_OK) {
-        memcpy(read.ids, ids, count * sizeof *ids);
-        memcpy(lookup->ids, ids, count * sizeof *ids);
-        err = send(core, lookup, &read, 0);
-    }
+    if (!read.ids)
+        return JQ_ENOMEM;
+    memcpy(read.ids, ids, count * sizeof *ids);
+    const enum jq_err err = send(core, lookup, &read, index);
     if (err != JQ_OK)
         jq_free(read.ids);
     return err;
+}
+
+enum jq_err jq_lookup_ids(struct jq_core *core, struct jq_lookup *lookup, const uint64_t *ids,
+                          uint32_t count, uint32_t parts, uint64_t after)
+{
+    lookup->ids = jq_alloc(count * sizeof *ids);
+    lookup->count = count;
+    if (!lookup->ids)
+        return JQ_ENOMEM;
+    memcpy(lookup->ids, ids, count * sizeof *ids);
+    return jq_lookup_part(core, lookup, ids, count, parts, after, 0);
 }
 
 enum jq_err jq_lookup_key(struct jq_core *core, struct jq_lookup *lookup, struct jq_view key,
@@ -152,8 +160,8 @@ enum jq_err jq_core_loaded(struct jq_core *core, struct jq_now now, uint64_t tok
         lookup->durable = core->durable;
     if (err != JQ_OK)
         lookup->err = err;
-    else if (lookup->by_key && count)
-        lookup->ids[index_of(lookup, token)] = jobs[0].job.id;
+    else if (lookup->by_key)
+        jq_facts_add(lookup, index_of(lookup, token), jobs, count, more);
     if (--lookup->reads)
         return JQ_OK;
     lookup->jobs = jobs;
@@ -161,6 +169,8 @@ enum jq_err jq_core_loaded(struct jq_core *core, struct jq_now now, uint64_t tok
     lookup->more = more;
     lookup->done(core, lookup);
     jq_lookup_free(core, lookup);
+    const enum jq_err resolved = jq_extra_resolve(core);
+    (void)resolved; /* without memory it is tried again with the next input */
     return JQ_OK;
 }
 

@@ -389,8 +389,10 @@ static void drop_broken(struct jq_core *core)
 bool jq_core_take_effect(struct jq_core *core, struct jq_now now, struct jq_effect *ret_effect)
 {
     core->now = now;
-    if (jq_grant_due(core))
-        jq_grant_all(core);
+    do {
+        if (jq_grant_due(core))
+            jq_grant_all(core);
+    } while (jq_limit_wake_more(core));
     drop_broken(core);
     for (struct jq_dlink *link; (link = jq_dlist_first(&core->ready_out));) {
         struct jq_out *out = JQ_ELEMENT(link, struct jq_out, link);

@@ -55,16 +55,22 @@ static enum jq_err place(struct jq_core *core, struct jq_job *job,
         if (!job->ran_on)
             return JQ_ENOMEM;
     }
-    if (job->state == JQ_RUNNING && record->session)
-        JQ_TRY(restore_running(core, job, record));
-    else
-        job->state = JQ_READY;
     if (record->history.size && !(job->history = jq_blob_new(record->history)))
         return JQ_ENOMEM;
+    const enum jq_err err = jq_extra_make(core, job);
+    job->damaged |= err == JQ_EINVAL;
+    if (err == JQ_ENOMEM || jq_edge_prepare(core, job) != JQ_OK)
+        return JQ_ENOMEM;
+    if (job->state == JQ_RUNNING && record->session)
+        JQ_TRY(restore_running(core, job, record));
     if (!jq_job_key_add(core, job))
         return JQ_ENOMEM;
+    jq_extra_restore(core, job, record->state);
+    if (!job->worker)
+        job->state = jq_extra_waits_in(core, job);
     jq_job_place(core, job);
-    return job->flags & JQ_JOB_TIE && job->owner ? restore_tied(core, job) : JQ_OK;
+    const bool tied = job->flags & JQ_JOB_TIE && job->owner && !job->retried;
+    return tied ? restore_tied(core, job) : JQ_OK;
 }
 
 enum jq_err jq_core_restore_job(struct jq_core *core, const struct jq_job_record *record)
@@ -97,6 +103,8 @@ enum jq_err jq_core_restore_job(struct jq_core *core, const struct jq_job_record
     job->due_at = record->due_at;
     job->failures = record->failures;
     job->cancel_asked = (record->flags & JQ_JOB_STORED_CANCEL) != 0;
+    job->retried = (record->flags & JQ_JOB_STORED_RETRIED) != 0;
+    job->after_retried = (record->flags & JQ_JOB_STORED_AFTER_RETRIED) != 0;
     job->damaged = record->damaged;
     job->restored = true;
     job->stored = true;
@@ -162,6 +170,8 @@ enum jq_err jq_core_start(struct jq_core *core, struct jq_now now)
     }
     for (size_t at = 0; (client = jq_map_next(&core->clients, &at));)
         jq_client_detached(core, client); /* never frees: it has something stored */
+    JQ_TRY(jq_timer_start(core));
+    jq_sweep_arm(core);
     core->started = true;
     return JQ_OK;
 }

@@ -8,6 +8,11 @@
  *   timers   timer.c    delays, expiries, timed leases
  *   edges    edge.c     which jobs wait for which
  *   limits   limit.c    limits and mutexes: who runs under them, who waits
+ *   retries  retry.c    which failed attempts are followed by another, and when
+ *   history  history.c  the attempts before the last
+ *   uniques  unique.c   live jobs by their unique names
+ *   dead     dead.c     RETRY and REMOVE of jobs that have ended
+ *   kept     retention.c  what is kept of ended jobs, for how long; rows that are being deleted
  *   queues   queue.c    names, order, counters
  *   batch    batch.c    what the store is to be told, netted
  *   outbox   outbox.c   what peers are to be told, promises held back
@@ -29,6 +34,8 @@
 #include "proto/base/map.h"
 #include "proto/base/rng.h"
 
+struct jq_lookup;
+
 struct jq_queue {
     uint32_t id;
     enum jq_order_kind order;
@@ -43,6 +50,7 @@ struct jq_queue {
     uint64_t
         purge_before; /* jobs with smaller ids that have not started are being purged; 0: none */
     uint64_t kept, kept_bytes;        /* ended jobs in the store, and what they take */
+    uint64_t swept;                   /* ended jobs up to this id have been looked at; 0: none */
     struct jq_dlist waiting;          /* DELAYED and BLOCKED jobs: struct jq_job.in_place */
     uint64_t by_state[JQ_JOB_STATES]; /* live states: now; terminal: since the store was made */
     struct jq_blob *name;
@@ -68,6 +76,63 @@ enum jq_hold {
 /* Of jobs with options, and of jobs that others wait for. Owned by extra.c. */
 struct jq_extra {
     struct jq_job_options options; /* decoded: views into job->bytes */
+    struct jq_job *job;
+    struct jq_edge *edges; /* BLOCKED for edges: one for each of options.after; owned */
+    uint32_t edges_count;
+    uint32_t edges_left;            /* of older jobs that live */
+    uint64_t doomed_by;             /* this older job did not end as it should: skipped soon */
+    enum jq_job_state doomed_state; /* but so */
+    struct jq_dlist children;       /* struct jq_edge.in_parent: who waits for this job */
+    struct jq_dlink in_resolving;   /* core->resolving */
+    struct jq_use *uses;            /* of each limit and mutex that it names; owned */
+    uint32_t uses_count;            /* */
+    struct jq_limit_line *line;     /* BLOCKED for a limit: waits here */
+    struct jq_limiter *woken_by;    /* READY: this limiter let it go on */
+    struct jq_heap_node in_line;    /* line->waiting */
+    struct jq_job *same_unique;     /* unique names with the hash of this one's */
+};
+
+/* An edge from an older job. */
+struct jq_edge {
+    struct jq_job *parent, *child;
+    enum jq_after kind;
+    struct jq_dlink in_parent;
+};
+
+/* A limit or a mutex: by name, in a namespace of its kind. */
+struct jq_limiter {
+    struct jq_core *core;
+    struct jq_blob *name;
+    bool mutex;
+    bool kept;               /* it was set by name: it stays until the restart */
+    uint32_t said, set;      /* most at a time, by jobs and by LIMIT_SET; 0: nothing */
+    uint64_t references;     /* jobs in memory that name it */
+    uint64_t used;           /* jobs that run under it */
+    uint64_t waiting, woken; /* jobs that wait for it; that it let go on and that are READY yet */
+    struct jq_dlist holders; /* struct jq_use.in_holders */
+    struct jq_dlist lines;   /* struct jq_limit_line.in_limiter: queues with jobs that name it, in
+                                turn */
+    struct jq_dlink in_open; /* core->limits_open: has jobs that wait, and room */
+    struct jq_dlink in_all;  /* core->limits_in_order */
+    struct jq_limiter *same_hash;
+    uint64_t op_batch; /* its row is op `op_index` of this batch */
+    uint32_t op_index;
+};
+
+/* Jobs of one queue that wait for one limiter, in the order of the queue. */
+struct jq_limit_line {
+    struct jq_limiter *limiter;
+    struct jq_queue *queue;
+    uint64_t references; /* jobs in memory that may come to wait here */
+    struct jq_heap waiting;
+    struct jq_dlink in_limiter;
+};
+
+/* That a job names a limiter. */
+struct jq_use {
+    struct jq_job *job;
+    struct jq_limit_line *line;
+    struct jq_dlink in_holders; /* RUNNING */
 };
 
 struct jq_job {
@@ -90,6 +155,10 @@ struct jq_job {
     jq_ns created_at, started_at;
     enum jq_hold hold;             /* BLOCKED: why */
     bool quarantined;              /* FAILED as its workers kept dying */
+    bool fence_done;               /* not RUNNING: the outcome of `fence` was accepted */
+    bool retried;                  /* it had ended, and lives again */
+    bool after_retried;            /* a job that it waits for had been retried before it came */
+    bool timer_expires;            /* what timer_at means: its time is over */
     jq_ns due_at;                  /* DELAYED: until then; RUNNING: end of a timed lease, 0: none */
     jq_ns expires_at;              /* when it has not started by then; 0: never */
     uint32_t failures;             /* attempts that count against attempts_max */
@@ -270,6 +339,20 @@ struct jq_core {
     struct jq_map queue_names; /* hash -> struct jq_queue, chained */
     struct jq_dlist ready;     /* queues with ready jobs, in turn */
     struct jq_heap timers;     /* struct jq_job.in_timers, by timer_at */
+    struct jq_dlist resolving; /* struct jq_extra.in_resolving: ended, and others wait for it; or
+                                  to be skipped */
+    struct jq_map uniques;     /* hash -> struct jq_job, chained */
+
+    struct jq_map limits; /* hash -> struct jq_limiter, chained */
+    struct jq_dlist limits_in_order, limits_open;
+    uint32_t limits_kept;
+    uint64_t limits_batch; /* the last in which one was set */
+
+    struct jq_map deleting;    /* id -> struct jq_deletion: rows that the store may still have */
+    struct jq_dlist deletions; /* likewise, by batch */
+    jq_ms sweep_at;            /* kept jobs are looked through then; JQ_NEVER: none are kept */
+    uint32_t sweep_queue;      /* id of the queue whose jobs are being looked through */
+    bool sweeping;
 
     struct jq_map peers;              /* id -> struct jq_peer */
     struct jq_heap silent;            /* clients by silent_at */
@@ -351,12 +434,31 @@ void jq_job_forget_durable(struct jq_core *core);
 JQ_MUST_USE enum jq_err jq_job_end(struct jq_core *core, struct jq_job *job,
                                    enum jq_job_state state, const char *reason);
 bool jq_job_key_add(struct jq_core *core, struct jq_job *job);
+/* One that had ended and is in memory no more lives again, as READY. Reserved before. */
+void jq_job_revive(struct jq_core *core, struct jq_job *job);
+
+/* ---- options.c ---- */
+/* PROTO: not exactly one job_options record. */
+JQ_MUST_USE enum jq_err jq_options_read(struct jq_view bytes, struct jq_job_options *ret);
+/* What is wrong with the options of a SUBMIT; NULL: nothing. `handler` of their job. */
+const char *jq_options_fault(const struct jq_job_options *options, struct jq_view handler);
 
 /* ---- extra.c ---- */
 /* Decodes the options of a new or loaded job; nothing for a job without any. INVAL: they are no
  * job_options (a loaded job counts as damaged then). ENOMEM. The job owns what is made. */
 JQ_MUST_USE enum jq_err jq_extra_make(struct jq_core *core, struct jq_job *job);
+JQ_MUST_USE enum jq_err jq_extra_need(struct jq_job *job); /* it has one from now on; ENOMEM */
 void jq_extra_free(struct jq_job *job);
+/* A new job, or with NULL a loaded one, is about to be placed: what it names counts from now on,
+ * and its state is that in which it waits. Made and reserved before. */
+void jq_extra_begin(struct jq_core *core, struct jq_job *job, const struct jq_lookup *facts);
+void jq_extra_restore(struct jq_core *core, struct jq_job *job, enum jq_job_state stored);
+/* It is about to leave its state, or has just entered it. */
+void jq_extra_leaves(struct jq_core *core, struct jq_job *job);
+void jq_extra_entered(struct jq_core *core, struct jq_job *job);
+/* All that follows from what has just happened to others: jobs that waited for it go on, or are
+ * skipped. Called after every input and before a batch is taken. ENOMEM: the rest follows later. */
+JQ_MUST_USE enum jq_err jq_extra_resolve(struct jq_core *core);
 /* The state in which a job waits now, by its edges and its delay: BLOCKED (sets hold), DELAYED
  * (sets due_at) or READY. */
 enum jq_job_state jq_extra_waits_in(const struct jq_core *core, struct jq_job *job);
@@ -366,18 +468,91 @@ enum jq_job_state jq_extra_waits_in(const struct jq_core *core, struct jq_job *j
  * (jq_job_reserve). */
 void jq_timer_update(struct jq_core *core, struct jq_job *job);
 JQ_MUST_USE enum jq_err jq_timer_tick(struct jq_core *core);
+/* The clock is known from now on: timers of loaded jobs are set, and what is due happens. */
+JQ_MUST_USE enum jq_err jq_timer_start(struct jq_core *core);
+/* So many ms from now, as wall clock. */
+jq_ns jq_timer_after(const struct jq_core *core, uint64_t ms);
 
 /* ---- edge.c ---- */
+/* Room for the edges of a new or loaded job. */
+JQ_MUST_USE enum jq_err jq_edge_prepare(struct jq_core *core, struct jq_job *job);
+/* The edges of a new job; `facts` says how those jobs ended that are in memory no more. */
+void jq_edge_begin(struct jq_core *core, struct jq_job *job, const struct jq_lookup *facts);
+void jq_edge_restore(struct jq_core *core, struct jq_job *job);
+void jq_edge_drop(struct jq_job *job);                        /* it waits for nothing any more */
+void jq_edge_ended(struct jq_core *core, struct jq_job *job); /* others may wait for it */
 /* What waits for jobs that have ended since the last call goes on, or is skipped. Called after
  * every input and before a batch is taken: an end and what follows from it are of one batch. */
 JQ_MUST_USE enum jq_err jq_edge_resolve(struct jq_core *core);
 
-/* ---- limit.c ---- */
-/* May this job start now? True: it counts as running under its limits. False: it has been moved to
- * BLOCKED and comes back to READY when it is its turn. Reserved for one move before. */
+/* ---- limit.c, limit_ask.c ---- */
+/* May this job start now? False: it has been moved to BLOCKED and comes back to READY when it is
+ * its turn. Reserved for one move before. It counts as running when it is. */
 bool jq_limit_admit(struct jq_core *core, struct jq_job *job);
-/* It runs no more. */
-void jq_limit_release(struct jq_core *core, struct jq_job *job);
+void jq_limit_hold(struct jq_core *core, struct jq_job *job);    /* it runs from now on */
+void jq_limit_release(struct jq_core *core, struct jq_job *job); /* it runs no more */
+/* Room for the limiters that a job names, and in them. Freed with the job. */
+JQ_MUST_USE enum jq_err jq_limit_prepare(struct jq_core *core, struct jq_job *job);
+void jq_limit_unuse(struct jq_job *job);
+void jq_limit_said(struct jq_core *core, struct jq_job *job);   /* what it says of them counts */
+void jq_limit_leaves(struct jq_core *core, struct jq_job *job); /* READY or BLOCKED no more */
+/* The best of those that wait go on, where there is room. */
+JQ_MUST_USE enum jq_err jq_limit_resolve(struct jq_core *core);
+bool jq_limit_pending(const struct jq_core *core); /* some have not, as memory ran out */
+/* Workers have room left, and nothing that was woken could be granted to them: more are woken.
+ * True: some were. */
+bool jq_limit_wake_more(struct jq_core *core);
+uint32_t jq_limit_max(const struct jq_limiter *limiter); /* UINT32_MAX: any number */
+/* Whom it waits for; NULL: for no limit. */
+const struct jq_limiter *jq_limit_of(const struct jq_job *job);
+uint64_t jq_limit_holder(const struct jq_limiter *limiter); /* id of one that runs; 0: none */
+struct jq_limiter *jq_limit_find(const struct jq_core *core, struct jq_view name, bool mutex);
+JQ_MUST_USE enum jq_err jq_limit_get(struct jq_core *core, struct jq_view name, bool mutex,
+                                     struct jq_limiter **ret_limiter);
+void jq_limit_changed(struct jq_limiter *limiter); /* its max is another */
+void jq_limits_free(struct jq_core *core);
+JQ_MUST_USE enum jq_err jq_limit_set_apply(struct jq_core *, struct jq_peer *,
+                                           const struct jq_msg *);
+JQ_MUST_USE enum jq_err jq_limit_ask_apply(struct jq_core *, struct jq_peer *,
+                                           const struct jq_msg *);
+
+/* ---- retry.c ---- */
+/* Is this failed attempt followed by another? False: the job is dead. */
+bool jq_retry_due(const struct jq_job *job, const struct jq_outcome *outcome);
+/* The job is to run again after its backoff. ENOMEM: as before. */
+JQ_MUST_USE enum jq_err jq_retry(struct jq_core *core, struct jq_job *job,
+                                 const struct jq_outcome *outcome);
+uint32_t jq_retry_attempts_max(const struct jq_job *job);
+
+/* ---- history.c ---- */
+/* Appends an attempt that was not the last, the oldest goes when there are too many. */
+JQ_MUST_USE enum jq_err jq_history_add(struct jq_job *job, const struct jq_attempt *attempt);
+/* The attempt that runs now came to nothing: its worker lost it, or gave it back. */
+JQ_MUST_USE enum jq_err jq_history_lost(const struct jq_core *core, struct jq_job *job,
+                                        const char *reason);
+uint32_t jq_history_count(struct jq_view history);
+
+/* ---- unique.c ---- */
+/* The oldest live job of this name that is in one of these phases; NULL: none. */
+struct jq_job *jq_unique_find(const struct jq_core *core, const struct jq_job_options *options);
+void jq_unique_add(struct jq_core *core, struct jq_job *job); /* reserved: core->uniques */
+void jq_unique_remove(struct jq_core *core, struct jq_job *job);
+
+/* ---- dead.c ---- */
+JQ_MUST_USE enum jq_err jq_retry_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
+JQ_MUST_USE enum jq_err jq_remove_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
+
+/* ---- retention.c ---- */
+/* It has just ended, and its row stays: what it takes is noted in its result, and counted. */
+void jq_kept_ended(struct jq_core *core, struct jq_job *job);
+void jq_kept_less(struct jq_queue *queue, uint64_t bytes);
+/* The row of an ended job that is in memory no more is deleted. ENOMEM: it is not. */
+JQ_MUST_USE enum jq_err jq_row_delete(struct jq_core *core, const struct jq_loaded_job *row);
+bool jq_row_deleting(const struct jq_core *core, uint64_t id); /* the store may still have it */
+void jq_rows_forget(struct jq_core *core);                     /* deletions that are durable */
+void jq_rows_free(struct jq_core *core);
+void jq_sweep_tick(struct jq_core *core);
+void jq_sweep_arm(struct jq_core *core);
 
 /* ---- ids.c ---- */
 /* The ids of a list; free with jq_free. */
@@ -409,6 +584,8 @@ void jq_batch_request_delete(struct jq_core *core, struct jq_client *client,
                              struct jq_request *request);
 void jq_batch_session_delete(struct jq_core *core, struct jq_client *client);
 void jq_batch_worker(struct jq_core *core, struct jq_worker *worker, bool exists);
+void jq_batch_row_delete(struct jq_core *core, uint64_t id, uint32_t queue); /* of no job here */
+void jq_batch_limit(struct jq_core *core, struct jq_limiter *limiter); /* put or delete, by set */
 void jq_batch_free(struct jq_batch *batch);
 
 /* ---- outbox.c ---- */
@@ -520,9 +697,30 @@ void jq_log_data_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *
 void jq_log_job_moved(struct jq_core *core, struct jq_job *job);
 void jq_log_reader_free(struct jq_core *core, struct jq_log_reader *reader);
 
+/* ---- submit_facts.c ---- */
+/* How an older job ended, as the store says. */
+struct jq_fact {
+    uint64_t id;
+    uint8_t state; /* enum jq_job_state, or: */
+};
+enum { JQ_FACT_UNKNOWN = 255, JQ_FACT_GONE = 254 };
+/* What a SUBMIT needs of the store it is parked for; lookup->ids has an id for each of its jobs:
+ * that of the job with its key, or 0. `old`: what was asked before; may be NULL. */
+JQ_MUST_USE enum jq_err jq_facts_ask(struct jq_core *core, struct jq_lookup *lookup,
+                                     const struct jq_submit *submit, const struct jq_lookup *old);
+/* True: nothing is missing. `facts` may be NULL. */
+bool jq_facts_complete(const struct jq_core *core, const struct jq_submit *submit,
+                       const struct jq_lookup *facts);
+/* An answer. */
+void jq_facts_add(struct jq_lookup *lookup, uint32_t index, const struct jq_loaded_job *jobs,
+                  size_t count, bool more);
+uint8_t jq_facts_state(const struct jq_lookup *facts, uint64_t id);
+/* An older job that is gone, among those that these jobs wait for; 0: none is. */
+uint64_t jq_facts_gone(const struct jq_core *core, const struct jq_submit *submit,
+                       const struct jq_lookup *facts);
+
 /* ---- lookup.c ---- */
 /* A request that continues when the store has answered. */
-struct jq_lookup;
 typedef void jq_lookup_fn(struct jq_core *core, struct jq_lookup *lookup);
 struct jq_lookup_token {
     uint64_t token;
@@ -536,9 +734,11 @@ struct jq_lookup {
     enum jq_err err;
     struct jq_lookup_token *tokens; /* of its reads */
     uint32_t tokens_count;
-    uint32_t reads;            /* answers still to come */
-    bool by_key;               /* answers are gathered in `ids`, 0: no such job */
-    struct jq_dlink in_client; /* a SUBMIT with keys: client->parked */
+    uint32_t reads;        /* answers still to come */
+    bool by_key;           /* answers are gathered in `ids` and `facts`: submit_facts.c */
+    struct jq_fact *facts; /* by id */
+    uint32_t facts_count;
+    struct jq_dlink in_client; /* a SUBMIT that awaits the store: client->parked */
     struct jq_buf kept;        /* what the request needs kept, encoded */
     uint64_t durable;          /* the last durable batch when the first answer came */
     uint64_t *ids;             /* asked for; owned */
@@ -555,6 +755,10 @@ struct jq_lookup *jq_lookup_new(struct jq_core *core, uint64_t peer, uint64_t co
 JQ_MUST_USE enum jq_err jq_lookup_ids(struct jq_core *core, struct jq_lookup *lookup,
                                       const uint64_t *ids, uint32_t count, uint32_t parts,
                                       uint64_t after);
+/* One of several reads by ids; `index` comes back with its answer. */
+JQ_MUST_USE enum jq_err jq_lookup_part(struct jq_core *core, struct jq_lookup *lookup,
+                                       const uint64_t *ids, uint32_t count, uint32_t parts,
+                                       uint64_t after, uint32_t index);
 JQ_MUST_USE enum jq_err jq_lookup_key(struct jq_core *core, struct jq_lookup *lookup,
                                       struct jq_view key, uint32_t index);
 JQ_MUST_USE enum jq_err jq_lookup_list(struct jq_core *core, struct jq_lookup *lookup,

@@ -50,6 +50,10 @@ struct jq_job_record {
 /* Oddities, kept in job_record.flags above bit 32; never on the wire. */
 #define JQ_JOB_STORED_CANCEL (UINT64_C(1) << 32)      /* cancel was asked while it ran */
 #define JQ_JOB_STORED_QUARANTINED (UINT64_C(1) << 33) /* failed as its workers kept dying */
+#define JQ_JOB_STORED_RETRIED (UINT64_C(1) << 34)     /* it had ended, and lives again */
+/* A job that it waits for had been retried before it came. Edges from other retried jobs were of
+ * their earlier lives, and are settled. */
+#define JQ_JOB_STORED_AFTER_RETRIED (UINT64_C(1) << 35)
 
 /* How a job ended; beside its row. */
 struct jq_result_record {

@@ -25,13 +25,46 @@ static bool spec_valid(const struct jq_job_spec *spec, const char **ret_text)
     return false;
 }
 
-/* OK, and whether any job has a key. */
+/* What it takes to accept it. */
+struct demand {
+    bool each; /* an older job may be taken for one of these: each has an answer of its own */
+    bool asks; /* of keys or older jobs, which the store may have to be asked for */
+};
+
+static enum jq_err options_valid(const struct jq_core *core, const struct jq_job_spec *spec,
+                                 struct demand *ret_demand, const char **ret_text)
+{
+    struct jq_job_options options;
+    struct jq_dependency after;
+
+    ret_demand->each |= spec->key.size > 0;
+    ret_demand->asks |= spec->key.size > 0;
+    if (spec->options.size == 0)
+        return JQ_OK;
+    if (jq_options_read(spec->options, &options) != JQ_OK)
+        *ret_text = "options: not one job_options record, or a field of it is out of its bounds";
+    else
+        *ret_text = jq_options_fault(&options, spec->handler);
+    if (*ret_text)
+        return JQ_EINVAL;
+    ret_demand->each |= options.unique.size > 0;
+    ret_demand->asks |= options.after.count > 0;
+    for (struct jq_reader r = jq_records_reader(options.after); jq_dependency_next(&r, &after);) {
+        if (jq_absent(core, after.id) == JQ_ENOENT) {
+            *ret_text = "after: there is no such job";
+            return JQ_ENOENT;
+        }
+    }
+    return JQ_OK;
+}
+
 static enum jq_err validate(const struct jq_core *core, const struct jq_submit *submit,
-                            bool *ret_keyed, const char **ret_text)
+                            struct demand *ret_demand, const char **ret_text)
 {
     struct jq_job_spec spec;
+    enum jq_err err = JQ_OK;
 
-    *ret_keyed = false;
+    *ret_demand = (struct demand){ 0 };
     *ret_text = NULL;
     if (core->space_low)
         return JQ_ENOSPC;
@@ -47,10 +80,10 @@ static enum jq_err validate(const struct jq_core *core, const struct jq_submit *
         *ret_text = "SUBMIT has no job";
     for (struct jq_reader r = jq_records_reader(submit->jobs);
          !*ret_text && jq_job_spec_next(&r, &spec);) {
-        *ret_keyed |= spec.key.size > 0;
-        spec_valid(&spec, ret_text);
+        if (spec_valid(&spec, ret_text))
+            err = options_valid(core, &spec, ret_demand, ret_text);
     }
-    return *ret_text ? JQ_EINVAL : JQ_OK;
+    return *ret_text && err == JQ_OK ? JQ_EINVAL : err;
 }
 
 /* ---- answering ---- */
@@ -99,8 +132,8 @@ struct accepting {
     const struct jq_submit *submit;
     struct jq_client *client;
     uint64_t number;
-    bool keyed;
-    const struct jq_lookup *lookup; /* keys that the store was asked for; may be NULL */
+    bool singly;                    /* older jobs may be taken for some: each has its answer */
+    const struct jq_lookup *lookup; /* what the store was asked for; may be NULL */
     struct jq_queue *queue;
     struct jq_job **jobs;
     struct jq_request *request;
@@ -119,15 +152,20 @@ static void accepting_fini(struct accepting *a)
     }
 }
 
-/* The id of a job with this key, in memory or found in the store; 0: none. */
-static uint64_t older(const struct jq_core *core, const struct accepting *a, uint32_t index,
-                      struct jq_view key)
+/* The id of the job that is taken for this one: with its key, in memory or found in the store, or
+ * with its unique name; 0: none. */
+static uint64_t older(const struct jq_core *core, const struct accepting *a, uint32_t index)
 {
-    const struct jq_job *job = jq_job_find_key(core, key);
+    const struct jq_job *new = a->jobs[index], *job = NULL;
 
-    if (job)
-        return job->id;
-    return a->lookup ? a->lookup->ids[index] : 0;
+    if (new->key_size) {
+        job = jq_job_find_key(core, jq_job_key(new));
+        if (!job && a->lookup && a->lookup->ids[index])
+            return a->lookup->ids[index];
+    }
+    if (!job && new->extra)
+        job = jq_unique_find(core, &new->extra->options);
+    return job ? job->id : 0;
 }
 
 /* All that can fail, before anything is changed. */
@@ -139,8 +177,10 @@ static enum jq_err prepare(struct jq_core *core, struct accepting *a)
 
     JQ_TRY(jq_queue_get(core, a->submit->queue, &a->queue));
     JQ_TRY(jq_job_reserve(core, a->queue, (size_t)count + 2));
-    if (a->keyed)
+    if (a->singly) {
         JQ_TRY(jq_map_reserve(&core->keys, count));
+        JQ_TRY(jq_map_reserve(&core->uniques, count));
+    }
     a->jobs = jq_alloc_zero(count, sizeof(struct jq_job *));
     a->request = jq_alloc_zero(1, sizeof *a->request);
     if (!a->jobs || !a->request)
@@ -160,10 +200,12 @@ static enum jq_err prepare(struct jq_core *core, struct accepting *a)
         a->jobs[i] = jq_job_new(a->queue, &seed);
         if (!a->jobs[i])
             return JQ_ENOMEM;
-        if (a->keyed) /* as large as it can become: the bytes of the answer are made here, too */
+        JQ_TRY(jq_extra_make(core, a->jobs[i]));
+        JQ_TRY(jq_edge_prepare(core, a->jobs[i]));
+        if (a->singly) /* as large as it can become: the bytes of the answer are made here, too */
             JQ_TRY(jq_buf_reserve(&a->each, ((size_t)i + 1) * 24));
     }
-    if (a->keyed) {
+    if (a->singly) {
         a->request->each = jq_alloc(sizeof(struct jq_blob) + (size_t)count * 24);
         if (!a->request->each)
             return JQ_ENOMEM;
@@ -177,6 +219,7 @@ static void add(struct jq_core *core, struct accepting *a, uint32_t index)
 
     job->id = core->meta.next_id++;
     JQ_CHECK(jq_job_key_add(core, job));
+    jq_extra_begin(core, job, a->lookup);
     jq_job_add(core, job);
     if (job->flags & JQ_JOB_TIE)
         jq_client_tie(a->client, job);
@@ -184,14 +227,12 @@ static void add(struct jq_core *core, struct accepting *a, uint32_t index)
     a->jobs[index] = NULL;
 }
 
-/* Jobs with keys: each has its own answer. */
-static void add_keyed(struct jq_core *core, struct accepting *a)
+static void add_each(struct jq_core *core, struct accepting *a)
 {
     const bool strict = (a->submit->flags & JQ_SUBMIT_STRICT) != 0;
 
     for (uint32_t i = 0; i < a->submit->jobs.count; i++) {
-        const struct jq_view key = jq_job_key(a->jobs[i]);
-        const uint64_t found = key.size ? older(core, a, i, key) : 0;
+        const uint64_t found = older(core, a, i);
         struct jq_ack ack = { .id = found, .created = !found };
         if (found) {
             ack.error = strict ? JQ_EEXIST : JQ_OK;
@@ -209,14 +250,14 @@ static void add_keyed(struct jq_core *core, struct accepting *a)
 }
 
 static enum jq_err accept_all(struct jq_core *core, struct jq_client *client, uint64_t number,
-                              const struct jq_submit *submit, bool keyed,
+                              const struct jq_submit *submit, bool each,
                               const struct jq_lookup *lookup)
 {
     struct accepting a = {
         .submit = submit,
         .client = client,
         .number = number,
-        .keyed = keyed,
+        .singly = each,
         .lookup = lookup,
     };
     const enum jq_err err = prepare(core, &a);
@@ -233,8 +274,8 @@ static enum jq_err accept_all(struct jq_core *core, struct jq_client *client, ui
     request->count = submit->jobs.count;
     request->call = (submit->flags & JQ_SUBMIT_CALL) != 0;
     request->made_at = core->now.wall;
-    if (keyed) {
-        add_keyed(core, &a);
+    if (each) {
+        add_each(core, &a);
     } else {
         for (uint32_t i = 0; i < submit->jobs.count; i++)
             add(core, &a, i);
@@ -246,9 +287,9 @@ static enum jq_err accept_all(struct jq_core *core, struct jq_client *client, ui
     return client->peer ? answer(core, client->peer, request, request->call) : JQ_OK;
 }
 
-/* ---- keys that may be in the store ---- */
+/* ---- what only the store knows ---- */
 
-static void keys_loaded(struct jq_core *core, struct jq_lookup *lookup);
+static void facts_loaded(struct jq_core *core, struct jq_lookup *lookup);
 
 static bool parked_already(const struct jq_client *client, uint64_t number)
 {
@@ -258,27 +299,22 @@ static bool parked_already(const struct jq_client *client, uint64_t number)
     return false;
 }
 
-/* Asks the store for every key that no job in memory has. */
-static enum jq_err park(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+/* `old`: what it was parked for before; may be NULL. */
+static enum jq_err park(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg,
+                        bool each, const struct jq_lookup *old)
 {
     if (parked_already(peer->client, msg->correlation))
         return JQ_OK;
-    struct jq_lookup *lookup = jq_lookup_new(core, peer->id, msg->correlation, keys_loaded);
-    struct jq_reader r = jq_records_reader(msg->u.submit.jobs);
-    struct jq_job_spec spec;
-    enum jq_err err;
+    struct jq_lookup *lookup = jq_lookup_new(core, peer->id, msg->correlation, facts_loaded);
 
     if (!lookup)
         return JQ_ENOMEM;
-    lookup->by_key = true;
     lookup->number[0] = peer->session;
     lookup->number[1] = msg->correlation;
-    lookup->count = msg->u.submit.jobs.count;
-    lookup->ids = jq_alloc_zero(lookup->count, sizeof *lookup->ids);
-    err = lookup->ids ? jq_msg_encode(msg, &lookup->kept) : JQ_ENOMEM;
-    for (uint32_t i = 0; err == JQ_OK && jq_job_spec_next(&r, &spec); i++)
-        if (spec.key.size && !jq_job_find_key(core, spec.key))
-            err = jq_lookup_key(core, lookup, spec.key, i);
+    lookup->number[2] = each;
+    enum jq_err err = jq_msg_encode(msg, &lookup->kept);
+    if (err == JQ_OK)
+        err = jq_facts_ask(core, lookup, &msg->u.submit, old);
     if (err != JQ_OK)
         jq_lookup_free(core, lookup);
     else
@@ -286,36 +322,35 @@ static enum jq_err park(struct jq_core *core, struct jq_peer *peer, const struct
     return err;
 }
 
-static bool keys_in_memory(const struct jq_core *core, const struct jq_submit *submit)
+static enum jq_err go_on(struct jq_core *core, struct jq_client *client, struct jq_lookup *lookup,
+                         char text[JQ_REASON_MAX])
 {
-    struct jq_job_spec spec;
+    const bool each = lookup->number[2] != 0;
+    struct jq_msg msg;
 
-    for (struct jq_reader r = jq_records_reader(submit->jobs); jq_job_spec_next(&r, &spec);)
-        if (spec.key.size && !jq_job_find_key(core, spec.key))
-            return false;
-    return true;
+    JQ_CHECK(jq_msg_decode(jq_buf_view(&lookup->kept), &msg) == JQ_OK);
+    if (!jq_facts_complete(core, &msg.u.submit, lookup)) /* without a peer it will ask again */
+        return client->peer ? park(core, client->peer, &msg, each, lookup) : JQ_OK;
+    const uint64_t gone = jq_facts_gone(core, &msg.u.submit, lookup);
+    if (gone) {
+        snprintf(text, JQ_REASON_MAX, "after: job %llu was purged, or not kept",
+                 (unsigned long long)gone);
+        return JQ_EGONE;
+    }
+    return accept_all(core, client, lookup->number[1], &msg.u.submit, each, lookup);
 }
 
-/* lookup->number: session, request number, keys answered so far, index of each by read token. */
-static void keys_loaded(struct jq_core *core, struct jq_lookup *lookup)
+/* lookup->number: session, request number, whether each job has an answer of its own. */
+static void facts_loaded(struct jq_core *core, struct jq_lookup *lookup)
 {
     struct jq_client *client = jq_map_find(&core->clients, lookup->number[0]);
-    struct jq_msg msg;
+    char text[JQ_REASON_MAX] = "";
 
     if (!client || !jq_dlink_used(&lookup->in_client) ||
         jq_client_request(client, lookup->number[1]) || lookup->number[1] <= client->answered)
         return; /* it said BYE, or that it has the answer, or the request was answered meanwhile */
-    JQ_CHECK(jq_msg_decode(jq_buf_view(&lookup->kept), &msg) == JQ_OK);
-    enum jq_err err = lookup->err;
     jq_dlist_remove(&lookup->in_client);
-    /* A job may have come and gone between two of the answers, known to neither. */
-    if (err == JQ_OK && lookup->durable != core->durable && !keys_in_memory(core, &msg.u.submit)) {
-        if (!client->peer)
-            return; /* it will ask again */
-        err = park(core, client->peer, &msg);
-    } else if (err == JQ_OK) {
-        err = accept_all(core, client, lookup->number[1], &msg.u.submit, true, lookup);
-    }
+    const enum jq_err err = lookup->err == JQ_OK ? go_on(core, client, lookup, text) : lookup->err;
     if (err == JQ_OK && !client->peer)
         jq_client_detached(core, client); /* a tied job waits for less time than answers do */
     if (err == JQ_OK || !client->peer)
@@ -324,15 +359,15 @@ static void keys_loaded(struct jq_core *core, struct jq_lookup *lookup)
         jq_break_peer(core, client->peer); /* accepted: an error would not be true */
     else
         jq_tell_error(core, client->peer, lookup->number[1], err == JQ_ENOMEM ? JQ_EBUSY : err,
-                      NULL);
+                      text[0] ? text : NULL);
 }
 
 enum jq_err jq_submit_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
 {
     const uint64_t number = msg->correlation;
     struct jq_client *client = peer->client;
+    struct demand demand;
     const char *text;
-    bool keyed;
 
     if (number == 0) {
         jq_tell_error(core, peer, 0, JQ_EINVAL, "SUBMIT needs a request number from 1");
@@ -349,7 +384,7 @@ enum jq_err jq_submit_apply(struct jq_core *core, struct jq_peer *peer, const st
                       "this request was answered, and its answer acknowledged");
         return JQ_OK;
     }
-    const enum jq_err err = validate(core, &msg->u.submit, &keyed, &text);
+    const enum jq_err err = validate(core, &msg->u.submit, &demand, &text);
     if (err != JQ_OK) {
         jq_tell_error(core, peer, number, err, text);
         return JQ_OK;
@@ -359,7 +394,7 @@ enum jq_err jq_submit_apply(struct jq_core *core, struct jq_peer *peer, const st
         jq_tell_error(core, peer, number, JQ_EBUSY, "too many waits of one connection");
         return JQ_OK;
     }
-    if (keyed && !keys_in_memory(core, &msg->u.submit))
-        return park(core, peer, msg);
-    return accept_all(core, client, number, &msg->u.submit, keyed, NULL);
+    if (demand.asks && !jq_facts_complete(core, &msg->u.submit, NULL))
+        return park(core, peer, msg, demand.each, NULL);
+    return accept_all(core, client, number, &msg->u.submit, demand.each, NULL);
 }

@@ -9,29 +9,41 @@
 static jq_ms mono_of(const struct jq_core *core, jq_ns wall)
 {
     const jq_ns left = wall - core->now.wall;
-    return left <= 0 ? core->now.mono : jq_ms_add(core->now.mono, (left + 999999) / 1000000);
+    return left <= 0 ? core->now.mono
+                     : jq_ms_add(core->now.mono, left / 1000000 + (left % 1000000 != 0));
 }
 
-static jq_ms next_of(const struct jq_core *core, const struct jq_job *job)
+jq_ns jq_timer_after(const struct jq_core *core, uint64_t ms)
+{
+    const uint64_t left = (uint64_t)(INT64_MAX - core->now.wall) / 1000000;
+    return core->now.wall + (jq_ns)(ms < left ? ms : left) * 1000000;
+}
+
+static jq_ms next_of(const struct jq_core *core, struct jq_job *job)
 {
     jq_ms at = JQ_NEVER;
 
+    job->timer_expires = false;
     if (jq_state_is_terminal(job->state))
         return at;
     if (job->due_at && (job->state == JQ_DELAYED || job->state == JQ_RUNNING))
         at = mono_of(core, job->due_at);
-    if (job->expires_at && job->state != JQ_RUNNING)
-        at = jq_ms_min(at, mono_of(core, job->expires_at));
+    if (job->expires_at && job->attempt == 0 && job->state != JQ_RUNNING) {
+        const jq_ms over = mono_of(core, job->expires_at);
+        job->timer_expires = over <= at;
+        at = jq_ms_min(at, over);
+    }
     return at;
 }
 
 void jq_timer_update(struct jq_core *core, struct jq_job *job)
 {
-    const jq_ms at = next_of(core, job);
     const bool holds = jq_heap_holds(&job->in_timers);
 
-    job->timer_at = at;
-    if (at == JQ_NEVER) {
+    if (!holds && !job->due_at && !job->expires_at)
+        return;
+    job->timer_at = next_of(core, job);
+    if (job->timer_at == JQ_NEVER) {
         if (holds)
             jq_heap_remove(&core->timers, &job->in_timers);
     } else if (holds) {
@@ -41,14 +53,15 @@ void jq_timer_update(struct jq_core *core, struct jq_job *job)
     }
 }
 
-static bool is_over(const struct jq_core *core, const struct jq_job *job, jq_ns at)
-{
-    return at && (at <= core->now.wall || mono_of(core, at) <= job->timer_at);
-}
-
 static enum jq_err due(struct jq_core *core, struct jq_job *job)
 {
-    if (job->expires_at && job->state != JQ_RUNNING && is_over(core, job, job->expires_at))
+    if (job->timer_expires && jq_settling(core)) {
+        /* It may run already: its worker is not back yet. */
+        job->timer_at = core->settled_at;
+        jq_heap_moved(&core->timers, &job->in_timers);
+        return JQ_OK;
+    }
+    if (job->timer_expires)
         return jq_job_end(core, job, JQ_EXPIRED, "it had not started when its time was over");
     JQ_TRY(jq_job_reserve(core, job->queue, 1));
     job->due_at = 0;
@@ -65,4 +78,11 @@ enum jq_err jq_timer_tick(struct jq_core *core)
         JQ_TRY(due(core, job));
     }
     return JQ_OK;
+}
+
+enum jq_err jq_timer_start(struct jq_core *core)
+{
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->all, at));)
+        jq_timer_update(core, JQ_ELEMENT(at, struct jq_job, in_all));
+    return jq_timer_tick(core);
 }

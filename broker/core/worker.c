@@ -129,8 +129,10 @@ static enum jq_err give_up(struct jq_core *core, struct jq_job *job, bool charge
     if (charged && job->crashes >= core->conf.crashes_max) {
         snprintf(reason, sizeof reason, "poison: %u workers were lost while they ran it",
                  job->crashes);
+        job->quarantined = true;
         const enum jq_err err = jq_job_end(core, job, JQ_FAILED, reason);
         if (err != JQ_OK) {
+            job->quarantined = false;
             job->crashes--;
             return err;
         }
@@ -138,6 +140,12 @@ static enum jq_err give_up(struct jq_core *core, struct jq_job *job, bool charge
         jq_trace(core, JQ_TRACE_WARN, "job.quarantined", "job=%llu crashes=%u",
                  (unsigned long long)job->id, job->crashes);
         return JQ_OK;
+    }
+    const enum jq_err err =
+        jq_history_lost(core, job, charged ? "its worker was lost" : "given back");
+    if (err != JQ_OK) {
+        job->crashes -= charged;
+        return err;
     }
     core->count.returned++;
     jq_job_move(core, job, JQ_READY);
@@ -241,7 +249,8 @@ static enum jq_err reconcile(struct jq_core *core, struct jq_worker *worker,
             job->seen = mark;
             continue;
         }
-        if (job && jq_state_is_terminal(job->state) && job->fence == held.fence)
+        if (job && (jq_state_is_terminal(job->state) || job->fence_done) &&
+            job->fence == held.fence)
             continue; /* its end is known and on its way to the disk: acknowledged then */
         if (job && adoptable(core, job, held.fence)) {
             JQ_TRY(jq_job_reserve(core, job->queue, 1));

@@ -133,6 +133,19 @@ static enum jq_err make_worker(const struct jq_worker_record *from, void **ret_m
     return JQ_OK;
 }
 
+static enum jq_err make_limit(const struct jq_limit_record *from, void **ret_made)
+{
+    struct jq_memory_limit *limit = jq_alloc(sizeof(*limit) + from->name.size);
+
+    if (!limit)
+        return JQ_ENOMEM;
+    uint8_t *at = limit->bytes;
+    limit->record = *from;
+    keep(&limit->record.name, &at);
+    *ret_made = limit;
+    return JQ_OK;
+}
+
 enum jq_err jq_memory_row_make(const struct jq_store_op *op, void **ret_made)
 {
     switch (op->kind) {
@@ -145,13 +158,14 @@ enum jq_err jq_memory_row_make(const struct jq_store_op *op, void **ret_made)
         return make_request(&op->u.request, ret_made);
     case JQ_OP_WORKER_PUT:
         return make_worker(&op->u.worker, ret_made);
+    case JQ_OP_LIMIT_PUT:
+        return make_limit(&op->u.limit, ret_made);
     case JQ_OP_NONE:
     case JQ_OP_JOB_DELETE:
     case JQ_OP_QUEUE_DELETE:
     case JQ_OP_REQUEST_DELETE:
     case JQ_OP_SESSION_DELETE:
     case JQ_OP_WORKER_DELETE:
-    case JQ_OP_LIMIT_PUT:
     case JQ_OP_LIMIT_DELETE:
         break;
     }
@@ -231,7 +245,7 @@ struct jq_memory_job *jq_memory_rows_job(const struct jq_memory_rows *rows, uint
 
 enum jq_err jq_memory_rows_reserve(struct jq_memory_rows *rows, const struct jq_batch *batch)
 {
-    size_t jobs = 0, queues = 0, requests = 0, workers = 0, keys = 0;
+    size_t jobs = 0, queues = 0, requests = 0, workers = 0, limits = 0, keys = 0;
 
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct jq_store_op *op = &batch->ops[i];
@@ -240,11 +254,13 @@ enum jq_err jq_memory_rows_reserve(struct jq_memory_rows *rows, const struct jq_
         queues += op->kind == JQ_OP_QUEUE_PUT;
         requests += op->kind == JQ_OP_REQUEST_PUT;
         workers += op->kind == JQ_OP_WORKER_PUT;
+        limits += op->kind == JQ_OP_LIMIT_PUT;
     }
     JQ_TRY(jq_table_reserve(&rows->jobs, jobs));
     JQ_TRY(jq_table_reserve(&rows->queues, queues));
     JQ_TRY(jq_table_reserve(&rows->requests, requests));
     JQ_TRY(jq_table_reserve(&rows->workers, workers));
+    JQ_TRY(jq_table_reserve(&rows->limits, limits));
     return jq_map_reserve(&rows->keys, keys);
 }
 
@@ -320,8 +336,12 @@ void jq_memory_rows_apply(struct jq_memory_rows *rows, const struct jq_store_op 
 
     switch (op->kind) {
     case JQ_OP_NONE:
+        break;
     case JQ_OP_LIMIT_PUT:
+        jq_free(jq_table_put(&rows->limits, key_of(hash_of(op->u.limit.name), 0), made));
+        break;
     case JQ_OP_LIMIT_DELETE:
+        jq_free(jq_table_remove(&rows->limits, key_of(hash_of(op->u.limit.name), 0)));
         break;
     case JQ_OP_JOB_PUT:
         job_put(rows, made);
@@ -369,6 +389,7 @@ void jq_memory_rows_fini(struct jq_memory_rows *rows)
     free_rows(&rows->queues, JQ_OP_QUEUE_PUT);
     free_rows(&rows->requests, JQ_OP_REQUEST_PUT);
     free_rows(&rows->workers, JQ_OP_WORKER_PUT);
+    free_rows(&rows->limits, JQ_OP_LIMIT_PUT);
     jq_map_fini(&rows->keys);
     *rows = (struct jq_memory_rows){ 0 };
 }

@@ -40,12 +40,18 @@ struct jq_memory_worker {
     uint8_t bytes[];
 };
 
+struct jq_memory_limit {
+    struct jq_limit_record record;
+    uint8_t bytes[];
+};
+
 /* A zeroed struct is empty. */
 struct jq_memory_rows {
     struct jq_table jobs;     /* key: id */
     struct jq_table queues;   /* id */
     struct jq_table requests; /* session, number */
     struct jq_table workers;  /* session */
+    struct jq_table limits;   /* hash of the name */
     struct jq_map keys;       /* hash of a user's key -> chain of jobs */
     uint64_t job_bytes;       /* what jobs and their results take */
 };

@@ -37,6 +37,11 @@ static enum jq_err each_worker(void *arg, const struct jq_worker_record *record)
     return jq_core_restore_worker(arg, record);
 }
 
+static enum jq_err each_limit(void *arg, const struct jq_limit_record *record)
+{
+    return jq_core_restore_limit(arg, record);
+}
+
 static void start(struct driver *d)
 {
     const struct jq_store_ops *ops = d->backend->ops;
@@ -49,6 +54,7 @@ static void start(struct driver *d)
     memset(meta.store_id, 7, sizeof meta.store_id); /* the store's is random: runs would differ */
     OK(jq_core_restore_meta(d->core, &meta));
     OK(ops->load_queues(d->backend, each_queue, d->core));
+    OK(ops->load_limits(d->backend, each_limit, d->core));
     OK(ops->load_jobs(d->backend, &all, each_job, d->core));
     OK(ops->load_requests(d->backend, each_request, d->core));
     OK(ops->load_workers(d->backend, each_worker, d->core));
@@ -186,8 +192,9 @@ void driver_tick(struct driver *d, jq_ms later)
     /* As a loop does: never later than the core asks to be called. */
     const jq_ms end = d->now.mono + later;
     for (;;) {
-        const jq_ms next = jq_core_next_at(d->core);
+        const jq_ms next = jq_core_next_at(d->core), before = d->now.mono;
         d->now.mono = next < end ? (next > d->now.mono ? next : d->now.mono + 1) : end;
+        d->now.wall += (d->now.mono - before) * 1000000;
         OK(jq_core_tick(d->core, d->now));
         driver_collect(d);
         if (d->now.mono >= end)
@@ -237,7 +244,11 @@ static void answer_reads(struct driver *d)
             answer->count = d->read_max;
             more = true;
         }
-        OK(jq_core_loaded(d->core, d->now, read.token, JQ_OK, answer->jobs, answer->count, more));
+        arm(d);
+        const enum jq_err err =
+            jq_core_loaded(d->core, d->now, read.token, JQ_OK, answer->jobs, answer->count, more);
+        disarm(d);
+        OK(err);
         jq_free(read.ids);
         jq_free(read.key);
         driver_collect(d);
@@ -386,14 +397,18 @@ uint64_t driver_worker_back(struct driver *d, uint64_t session, const struct jq_
 
 void driver_submit(struct driver *d, uint64_t client, struct driver_submit submit)
 {
-    struct jq_buf jobs = { 0 };
+    struct jq_buf jobs = { 0 }, options = { 0 };
+
+    if (submit.options)
+        jq_job_options_write(&options, submit.options);
     const struct jq_job_spec spec = {
-        .handler = jq_view_str("noop"),
+        .handler = jq_view_str(submit.handler ? submit.handler : "noop"),
         .payload = jq_view_str("payload"),
         .title = jq_view_str("a job"),
         .flags = submit.job_flags,
         .priority = submit.priority,
         .key = jq_view_str(submit.key ? submit.key : ""),
+        .options = jq_buf_view(&options),
     };
 
     if (submit.count == 0)
@@ -412,6 +427,7 @@ void driver_submit(struct driver *d, uint64_t client, struct driver_submit submi
     };
     driver_apply(d, client, &msg);
     jq_buf_fini(&jobs);
+    jq_buf_fini(&options);
 }
 
 void driver_wait(struct driver *d, uint64_t client, uint64_t correlation, uint64_t id)
@@ -449,7 +465,8 @@ void driver_done(struct driver *d, uint64_t worker, struct jq_held held, enum jq
         .id = held.id,
         .fence = held.fence,
         .kind = kind,
-        .code = code,
+        .code = kind == JQ_OUTCOME_SIGNALLED ? -1 : code,
+        .signal = kind == JQ_OUTCOME_SIGNALLED ? (uint64_t)code : 0,
         .stdout_bytes = 5,
         .stdout_head = jq_view_str("hello"),
     };

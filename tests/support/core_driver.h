@@ -73,7 +73,8 @@ uint64_t driver_worker_back(struct driver *d, uint64_t session, const struct jq_
 
 struct driver_submit {
     uint64_t number, answered, flags, job_flags;
-    const char *queue, *key;
+    const char *queue, *key, *handler; /* NULL: "default", none, "noop" */
+    const struct jq_job_options *options;
     int32_t priority;
     uint32_t count; /* 0 counts as 1 */
 };
@@ -81,6 +82,7 @@ void driver_submit(struct driver *d, uint64_t client, struct driver_submit submi
 void driver_wait(struct driver *d, uint64_t client, uint64_t correlation, uint64_t id);
 /* One GRANTS frame with one job. */
 struct jq_held driver_grant(struct driver *d, uint64_t worker);
+/* SIGNALLED: `code` is the signal. */
 void driver_done(struct driver *d, uint64_t worker, struct jq_held held, enum jq_outcome_kind kind,
                  int64_t code);
 
