@@ -21,6 +21,7 @@ void jq_core_conf_default(struct jq_core_conf *conf)
         .batch_ops_max = 65536,
         .peers_max = 10000,
         .event_backlog_max = 8192,
+        .events_kept = 65536,
         .waits_max = 1 << 18,
         .lookups_max = 1024,
         .log_readers_max = 256,
@@ -80,6 +81,10 @@ struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
                                        &core->held, &core->watchers, &core->ready_out };
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         jq_dlist_init(lists[i]);
+    if (jq_events_init(core) != JQ_OK) {
+        jq_free(core);
+        return NULL;
+    }
     return core;
 }
 
@@ -151,6 +156,7 @@ void jq_core_free(struct jq_core **core_ptr)
     jq_outbox_free(core);
     jq_batch_free(core->batch);
     jq_batch_free(core->spare);
+    jq_events_fini(core);
     free_jobs(core);
     jq_free(core);
 }
@@ -175,6 +181,8 @@ jq_ms jq_core_next_at(const struct jq_core *core)
         at = jq_ms_min(at, JQ_ELEMENT(timer, struct jq_job, in_timers)->timer_at);
     if (core->ghosts && core->now.mono < core->settled_at)
         at = jq_ms_min(at, core->settled_at);
+    if (core->events.due)
+        at = jq_ms_min(at, core->now.mono);
     if (core->batch && core->batch->count)
         at = jq_ms_min(at, jq_ms_add(core->batch->opened_at, core->conf.batch_ms));
     return at;
@@ -187,6 +195,8 @@ enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now)
     JQ_TRY(jq_worker_tick(core));
     JQ_TRY(jq_timer_tick(core));
     JQ_TRY(jq_client_tick(core));
+    if (core->events.due)
+        jq_events_tell(core);
     return jq_edge_resolve(core);
 }
 
@@ -324,6 +334,7 @@ enum jq_err jq_core_durable(struct jq_core *core, struct jq_now now, uint64_t nu
                  (unsigned long long)number);
     core->space_low = space_low;
     jq_outbox_release(core);
+    jq_events_tell(core);
     jq_job_forget_durable(core);
     return JQ_OK;
 }

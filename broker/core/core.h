@@ -36,7 +36,8 @@ struct jq_core_conf {
     uint32_t batch_ops_max;     /* default 65536; past it the core asks for a commit at once */
     uint32_t peers_max;         /* default 10000: EBUSY past it */
     uint32_t pid;               /* told in WELCOME */
-    uint32_t event_backlog_max; /* events held for one watcher; default 8192 */
+    uint32_t event_backlog_max; /* events in one frame for one watcher; default 8192 */
+    uint32_t events_kept;       /* last state changes, for watchers; default 65536 */
     /* Of one connection: ERROR(BUSY) past them. */
     uint32_t waits_max;       /* jobs it waits for; default 262144 */
     uint32_t lookups_max;     /* requests of it that await the store; default 1024 */

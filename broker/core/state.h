@@ -15,6 +15,7 @@
  *   workers  worker.c   worker sessions: leases, credit, what they hold
  *   clients  client.c   client sessions: requests and their answers, tied jobs
  *   waits    wait.c     who waits for which job
+ *   events   events.c   the last state changes, in a ring; who watches: watch.c
  *   lookups  lookup.c   requests that need the store first
  *
  * Jobs that have ended stay until their end is durable; from then on the store answers for them. */
@@ -199,13 +200,32 @@ struct jq_wait_link {
     struct jq_dlink in_waiter, in_job;
 };
 
+/* A state change. */
+struct jq_event_entry {
+    uint64_t id;
+    uint64_t batch; /* true with */
+    jq_ns at;
+    struct jq_blob *queue, *worker, *reason; /* the last two may be NULL */
+    uint32_t attempt;
+    enum jq_job_state state;
+};
+struct jq_event_ring {
+    struct jq_event_entry *entries;
+    uint32_t size, next; /* the place of the next one */
+    uint64_t count;      /* since the start: also the number of the last */
+    bool due;            /* somebody may be told more now */
+};
+
 struct jq_watcher {
     struct jq_peer *peer;
     uint64_t correlation;
-    uint64_t job; /* 0: all */
-    uint64_t dropped;
-    uint32_t held; /* events in frames that have not been taken */
-    struct jq_out *filling;
+    uint64_t job;          /* 0: all */
+    struct jq_blob *queue; /* its name; NULL: all */
+    uint64_t next;         /* number of the event that it looks at next */
+    uint64_t told;         /* what `next` was when it was last told something */
+    uint64_t dropped;      /* since then */
+    bool owed;             /* it is told where it stands, also when there is nothing else */
+    struct jq_out *out;    /* its frame that has not been taken */
     struct jq_dlink in_peer;
     struct jq_dlink in_core;
 };
@@ -235,7 +255,6 @@ struct jq_out {
     uint64_t correlation;
     uint32_t count;
     struct jq_watcher *watcher; /* EVENTS */
-    uint64_t dropped;           /* EVENTS */
     struct jq_buf bytes;
     size_t charged;      /* of them, in the peer's out_bytes */
     uint64_t peer_token; /* that peer, if it is still there */
@@ -283,7 +302,8 @@ struct jq_core {
     struct jq_map clients; /* session -> struct jq_client */
     struct jq_heap due;    /* clients without a connection, by due_at */
 
-    struct jq_dlist watchers;
+    struct jq_event_ring events;
+    struct jq_dlist watchers;  /* in turn */
     struct jq_map log_readers; /* token -> struct jq_log_reader */
     struct jq_map lookups;     /* token -> struct jq_lookup */
     uint64_t next_token;
@@ -294,7 +314,7 @@ struct jq_core {
     /* counters of STATS, since the start */
     struct {
         uint64_t submitted, succeeded, failed, cancelled, granted, fenced, returned, quarantined;
-        uint64_t leases_lost, resent, refused, peers_forgotten;
+        uint64_t leases_lost, resent, refused, peers_forgotten, events_dropped;
     } count;
 };
 
@@ -425,7 +445,9 @@ void jq_tell_error(struct jq_core *core, struct jq_peer *peer, uint64_t correlat
 struct jq_buf *jq_tell_record(struct jq_core *core, struct jq_peer *peer, uint64_t batch,
                               enum jq_fill fill, uint64_t correlation);
 void jq_tell_record_end(struct jq_core *core, struct jq_peer *peer, enum jq_fill fill);
-void jq_tell_event(struct jq_core *core, struct jq_watcher *watcher, const struct jq_event *event);
+/* At once; watcher->out is set until the frame has been taken. */
+void jq_tell_events(struct jq_core *core, struct jq_watcher *watcher,
+                    const struct jq_events *events);
 /* It cannot be told something: its connection is given up, and it asks again on a new HELLO. */
 void jq_break_peer(struct jq_core *core, struct jq_peer *peer);
 void jq_close_peer(struct jq_core *core, uint64_t peer);
@@ -437,7 +459,6 @@ JQ_MUST_USE enum jq_err jq_ask_store(struct jq_core *core, const struct jq_read 
 void jq_batch_urge(struct jq_core *core, uint64_t batch);
 void jq_outbox_release(struct jq_core *core); /* what has become durable */
 void jq_outbox_free(struct jq_core *core);
-void jq_outbox_forget(struct jq_core *core, struct jq_watcher *watcher);
 
 /* ---- peer.c ---- */
 struct jq_peer *jq_peer_find(const struct jq_core *core, uint64_t id);
@@ -513,12 +534,21 @@ JQ_MUST_USE enum jq_err jq_why_apply(struct jq_core *, struct jq_peer *, const s
 void jq_stats_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 JQ_MUST_USE enum jq_err jq_watch_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 void jq_unwatch_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
-void jq_watch_moved(struct jq_core *core, const struct jq_job *job);
-void jq_watcher_free(struct jq_core *core, struct jq_watcher *watcher);
+void jq_watcher_free(struct jq_watcher *watcher);
 JQ_MUST_USE enum jq_err jq_log_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 void jq_log_data_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 void jq_log_job_moved(struct jq_core *core, struct jq_job *job);
 void jq_log_reader_free(struct jq_core *core, struct jq_log_reader *reader);
+
+/* ---- events.c ---- */
+JQ_MUST_USE enum jq_err jq_events_init(struct jq_core *core);
+void jq_events_fini(struct jq_core *core);
+/* Its state has changed, or it is new: recorded, to be told when the open batch is durable. */
+void jq_watch_moved(struct jq_core *core, const struct jq_job *job);
+/* Tells every watcher what has become true, one frame at most to each. */
+void jq_events_tell(struct jq_core *core);
+/* From the event after this sequence on; 0: what becomes true from now on. */
+void jq_events_start(struct jq_core *core, struct jq_watcher *watcher, uint64_t after);
 
 /* ---- lookup.c ---- */
 /* A request that continues when the store has answered. */

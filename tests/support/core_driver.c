@@ -181,6 +181,18 @@ void driver_apply(struct driver *d, uint64_t peer, const struct jq_msg *msg)
     driver_collect(d);
 }
 
+static void tick(struct driver *d)
+{
+    arm(d);
+    enum jq_err err = jq_core_tick(d->core, d->now);
+    disarm(d);
+    if (err == JQ_ENOMEM) {
+        jq_core_check(d->core);
+        err = jq_core_tick(d->core, d->now);
+    }
+    OK(err);
+}
+
 void driver_tick(struct driver *d, jq_ms later)
 {
     /* As a loop does: never later than the core asks to be called. */
@@ -188,7 +200,7 @@ void driver_tick(struct driver *d, jq_ms later)
     for (;;) {
         const jq_ms next = jq_core_next_at(d->core);
         d->now.mono = next < end ? (next > d->now.mono ? next : d->now.mono + 1) : end;
-        OK(jq_core_tick(d->core, d->now));
+        tick(d);
         driver_collect(d);
         if (d->now.mono >= end)
             return;
@@ -258,7 +270,10 @@ void driver_commit(struct driver *d)
             d->ops_committed += batch->live;
             OK(d->backend->ops->commit(d->backend, batch, &detail));
             jq_core_give_batch(d->core, batch);
-            OK(jq_core_durable(d->core, d->now, number, d->space_low));
+            arm(d);
+            const enum jq_err err = jq_core_durable(d->core, d->now, number, d->space_low);
+            disarm(d);
+            OK(err);
         }
         d->batch_count = 0;
         driver_collect(d);
