@@ -11,6 +11,7 @@ enum {
     INCARNATION_SHIFT = 40,
     LOOKS_MAX = 1 << 20, /* at events, for all watchers in one turn: some ms */
     TELL_LOOKS = 64,     /* what telling one costs, in looks */
+    BYTES_MAX = 1 << 20, /* of one frame: a broker at full speed has a thousand turns a second */
 };
 
 #define NUMBER_MASK ((UINT64_C(1) << INCARNATION_SHIFT) - 1)
@@ -166,7 +167,7 @@ static uint32_t gather(struct jq_core *core, struct jq_watcher *watcher, uint32_
     uint32_t max = core->conf.event_backlog_max, count = 0;
 
     max = max < JQ_JOBS_PER_FRAME ? max : JQ_JOBS_PER_FRAME;
-    for (; watcher->next <= ring->count && *looks && count < max && events->size < JQ_FRAME_SOFT;
+    for (; watcher->next <= ring->count && *looks && count < max && events->size < BYTES_MAX;
          watcher->next++, --*looks) {
         const struct jq_event_entry *entry = entry_of(ring, watcher->next);
         if (entry->batch > core->durable)

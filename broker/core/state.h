@@ -109,7 +109,7 @@ struct jq_job {
     struct jq_job *same_hash;    /* keys with the hash of this one */
     uint64_t op_batch;           /* its state is op `op_index` of this batch */
     uint32_t op_index;
-    struct jq_dlist waits;           /* struct jq_wait_link.in_job */
+    struct jq_dlist waits;           /* struct jq_wait_link.in_job; those with states first */
     struct jq_dlist readers;         /* struct jq_log_reader.in_job */
     uint64_t end_batch;              /* ended: durable with this batch; else 0 */
     struct jq_result_record *result; /* ended; owned */
@@ -190,6 +190,7 @@ struct jq_client {
 struct jq_waiter {
     struct jq_peer *peer;
     uint64_t correlation;
+    uint32_t states;       /* that it waits for beside the end, bit per state */
     uint64_t token;        /* tells it from an earlier one of the same correlation */
     struct jq_dlist links; /* struct jq_wait_link.in_waiter */
     uint32_t lookups;      /* reads of the store under way for it */
@@ -518,6 +519,7 @@ JQ_MUST_USE enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer
 /* It may wait for so many more jobs. */
 bool jq_wait_allowed(const struct jq_core *core, const struct jq_peer *peer, uint32_t count);
 void jq_wait_ended(struct jq_core *core, struct jq_job *job); /* tell all who wait */
+void jq_wait_moved(struct jq_core *core, struct jq_job *job); /* those who wait for this state */
 void jq_waiter_free(struct jq_waiter *waiter);
 void jq_waiters_free(struct jq_peer *peer); /* all of a connection that ends */
 struct jq_waiter *jq_waiter_find(const struct jq_peer *peer, uint64_t correlation);
