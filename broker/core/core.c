@@ -27,6 +27,7 @@ void jq_core_conf_default(struct jq_core_conf *conf)
         .log_readers_max = 256,
         .watchers_max = 64,
         .out_bytes_max = UINT64_C(256) << 20,
+        .list_looks_max = 32768,
         .queues_max = JQ_JOBS_PER_FRAME,
         .software = "jobqd " JOBQ_VERSION,
     };

@@ -80,6 +80,7 @@ static void drop_unfinished(struct driver *d)
     for (size_t i = 0; i < d->read_count; i++) {
         jq_free(d->reads[i].ids);
         jq_free(d->reads[i].key);
+        jq_free(d->reads[i].label);
     }
     d->read_count = 0;
     for (size_t i = 0; i < d->count; i++)
@@ -154,6 +155,7 @@ void driver_collect(struct driver *d)
             d->reads[d->read_count++] = effect.u.read;
             effect.u.read.ids = NULL;
             effect.u.read.key = NULL;
+            effect.u.read.label = NULL;
         } else if (effect.kind == JQ_EFFECT_CLOSE) {
             d->closed++;
         }
@@ -252,6 +254,7 @@ static void answer_reads(struct driver *d)
         OK(jq_core_loaded(d->core, d->now, read.token, JQ_OK, answer->jobs, answer->count, more));
         jq_free(read.ids);
         jq_free(read.key);
+        jq_free(read.label);
         driver_collect(d);
     }
 }
