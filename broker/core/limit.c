@@ -16,3 +16,15 @@ void jq_limit_release(struct jq_core *core, struct jq_job *job)
     (void)core;
     (void)job;
 }
+
+bool jq_limit_blocker(const struct jq_core *core, const struct jq_job *job,
+                      struct jq_view *ret_name, bool *ret_mutex, uint64_t *ret_used,
+                      uint64_t *ret_max, uint64_t *ret_holder)
+{
+    (void)core;
+    (void)job;
+    *ret_name = jq_view(NULL, 0);
+    *ret_mutex = false;
+    *ret_used = *ret_max = *ret_holder = 0;
+    return false;
+}

@@ -399,6 +399,11 @@ JQ_MUST_USE enum jq_err jq_edge_resolve(struct jq_core *core);
 bool jq_limit_admit(struct jq_core *core, struct jq_job *job);
 /* It runs no more. */
 void jq_limit_release(struct jq_core *core, struct jq_job *job);
+/* The first of its limits and mutexes that is full, for people: its name, how many jobs run under
+ * it of how many, and one of them. False: none is. */
+bool jq_limit_blocker(const struct jq_core *core, const struct jq_job *job,
+                      struct jq_view *ret_name, bool *ret_mutex, uint64_t *ret_used,
+                      uint64_t *ret_max, uint64_t *ret_holder);
 
 /* ---- ids.c ---- */
 /* The ids of a list; free with jq_free. */
@@ -489,6 +494,7 @@ void jq_worker_renew(struct jq_core *core, struct jq_worker *worker);
 void jq_worker_free(struct jq_worker *worker);
 void jq_worker_idle(struct jq_core *core, struct jq_worker *worker); /* its room has changed */
 uint64_t jq_worker_room(const struct jq_worker *worker);
+bool jq_worker_fits(const struct jq_worker *worker, const struct jq_job *job); /* by its tags */
 void jq_worker_kill(struct jq_core *core, struct jq_job *job, struct jq_view reason);
 
 /* ---- client.c ---- */
