@@ -294,9 +294,9 @@ static void why_ready(const struct jq_core *core, const struct jq_job *job, stru
     why_limit(core, job, b);
     const uint64_t ahead = ahead_of(job, &more);
     if (ahead)
-        jq_reasons_add(b, "behind", ahead, "%s%llu jobs of queue %.*s run before it",
+        jq_reasons_add(b, "behind", ahead, "%s%llu %s of queue %.*s before it",
                        more ? "at least " : "", (unsigned long long)ahead,
-                       JQ_VIEW_ARG(jq_blob_view(queue->name)));
+                       ahead == 1 ? "job" : "jobs", JQ_VIEW_ARG(jq_blob_view(queue->name)));
     if (b->count == before && !queue->paused)
         jq_reasons_add(b, "no_slot", 0, "it is about to be handed to a worker");
 }

@@ -188,7 +188,7 @@ static void a_ready_job_names_the_slots_the_concurrency_and_those_before_it(void
     ask(d, client, 3, &a);
     expect(&a, 0, "no_slot", 4 - 1, "no free slot (1/4 busy)");
     expect(&a, 1, "concurrency", 1, "queue concurrency 1/1");
-    expect(&a, 2, "behind", 1, "1 jobs of queue deploy run before it");
+    expect(&a, 2, "behind", 1, "1 job of queue deploy before it");
     assert_int_equal(a.count, 3);
     driver_frame_free(&a.frame);
 }
