@@ -142,7 +142,7 @@ static int open_core(struct broker *b, struct jq_detail *detail)
     if ((uint64_t)s->peers_out_max > conf.out_bytes_max / 4)
         conf.out_bytes_max =
             s->peers_out_max < INT64_MAX / 4 ? 4 * (uint64_t)s->peers_out_max : UINT64_MAX;
-    conf.event_backlog_max = (uint32_t)s->watch_backlog;
+    conf.events_kept = (uint32_t)s->watch_backlog;
     conf.pid = (uint32_t)getpid();
     conf.software = JQ_BROKER_SOFTWARE;
     b->core = jq_core_new(&conf, jq_clock_entropy());

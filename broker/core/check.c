@@ -145,6 +145,26 @@ static void check_outbox(const struct jq_core *core)
     }
 }
 
+/* C40 */
+static void check_events(const struct jq_core *core)
+{
+    const struct jq_event_ring *ring = &core->events;
+    const uint64_t used = ring->count < ring->size ? ring->count : ring->size;
+    uint64_t last = 0;
+
+    for (uint64_t i = 0; i < used; i++) {
+        const uint64_t at = (ring->next + ring->size - used + i) % ring->size;
+        JQ_CHECK(ring->entries[at].batch >= last);
+        last = ring->entries[at].batch;
+    }
+    JQ_CHECK(last <= jq_batch_number(core));
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->watchers, at));) {
+        const struct jq_watcher *watcher = JQ_ELEMENT(at, struct jq_watcher, in_core);
+        JQ_CHECK(watcher->told <= watcher->next && watcher->next <= ring->count + 1);
+        JQ_CHECK(!watcher->out || watcher->out->watcher == watcher);
+    }
+}
+
 static void check_batch(const struct jq_core *core)
 {
     uint32_t live = 0;
@@ -168,5 +188,6 @@ void jq_core_check(const struct jq_core *core)
     check_peers(core);
     check_outbox(core);
     jq_check_life(core);
+    check_events(core);
     check_batch(core);
 }

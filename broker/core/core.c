@@ -21,11 +21,13 @@ void jq_core_conf_default(struct jq_core_conf *conf)
         .batch_ops_max = 65536,
         .peers_max = 10000,
         .event_backlog_max = 8192,
+        .events_kept = 65536,
         .waits_max = 1 << 18,
         .lookups_max = 1024,
         .log_readers_max = 256,
         .watchers_max = 64,
         .out_bytes_max = UINT64_C(256) << 20,
+        .list_looks_max = 32768,
         .queues_max = JQ_JOBS_PER_FRAME,
         .keep_ms = UINT64_C(7) * 24 * 3600 * 1000,
         .keep_failed_ms = UINT64_C(30) * 24 * 3600 * 1000,
@@ -91,6 +93,10 @@ struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
     };
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         jq_dlist_init(lists[i]);
+    if (jq_events_init(core) != JQ_OK) {
+        jq_free(core);
+        return NULL;
+    }
     return core;
 }
 
@@ -165,6 +171,7 @@ void jq_core_free(struct jq_core **core_ptr)
     jq_outbox_free(core);
     jq_batch_free(core->batch);
     jq_batch_free(core->spare);
+    jq_events_fini(core);
     free_jobs(core);
     jq_free(core);
 }
@@ -192,6 +199,8 @@ jq_ms jq_core_next_at(const struct jq_core *core)
     at = jq_ms_min(at, core->sweep_at);
     if (!jq_dlist_empty(&core->resolving) || jq_limit_pending(core))
         at = jq_ms_min(at, core->now.mono); /* memory ran out */
+    if (core->events.due)
+        at = jq_ms_min(at, core->now.mono);
     if (core->batch && core->batch->count)
         at = jq_ms_min(at, jq_ms_add(core->batch->opened_at, core->conf.batch_ms));
     return at;
@@ -205,6 +214,8 @@ enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now)
     JQ_TRY(jq_timer_tick(core));
     JQ_TRY(jq_client_tick(core));
     jq_sweep_tick(core);
+    if (core->events.due)
+        jq_events_tell(core);
     return jq_extra_resolve(core);
 }
 
@@ -364,6 +375,7 @@ enum jq_err jq_core_durable(struct jq_core *core, struct jq_now now, uint64_t nu
                  (unsigned long long)number);
     core->space_low = space_low;
     jq_outbox_release(core);
+    jq_events_tell(core);
     jq_job_forget_durable(core);
     jq_rows_forget(core);
     return JQ_OK;

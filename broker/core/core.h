@@ -36,14 +36,16 @@ struct jq_core_conf {
     uint32_t batch_ops_max;     /* default 65536; past it the core asks for a commit at once */
     uint32_t peers_max;         /* default 10000: EBUSY past it */
     uint32_t pid;               /* told in WELCOME */
-    uint32_t event_backlog_max; /* events held for one watcher; default 8192 */
+    uint32_t event_backlog_max; /* events in one frame for one watcher; default 8192 */
+    uint32_t events_kept;       /* last state changes, for watchers; default 65536 */
     /* Of one connection: ERROR(BUSY) past them. */
     uint32_t waits_max;       /* jobs it waits for; default 262144 */
     uint32_t lookups_max;     /* requests of it that await the store; default 1024 */
     uint32_t log_readers_max; /* LOG_READs of it that await a job; default 256 */
     uint32_t watchers_max;    /* WATCHes of it; default 64 */
-    uint64_t out_bytes_max; /* told it and not taken yet: it is dropped past it; default 256 MiB */
-    uint32_t queues_max;    /* of all; ENOSPC past it; default 8192, as STATISTICS lists */
+    uint64_t out_bytes_max;  /* told it and not taken yet: it is dropped past it; default 256 MiB */
+    uint32_t list_looks_max; /* jobs looked at for one page of LIST; default 32768 */
+    uint32_t queues_max;     /* of all; ENOSPC past it; default 8192, as STATISTICS lists */
     /* How long ended jobs are kept, unless their queue says otherwise. */
     uint64_t keep_ms, keep_failed_ms; /* default 7 and, of failed ones, 30 days */
     uint64_t keep_bytes, keep_count;  /* of each queue; default 1 GiB and 1000000 */

@@ -45,8 +45,10 @@ struct jq_read {
     uint32_t states;
     uint64_t before_id;
     uint32_t limit;
-    /* LIST: filters. */
-    jq_ns created_after, created_before; /* 0: any */
+    /* LIST: filters. The asker checks what it gets: more than what passes does no harm. */
+    jq_ns created_after, created_before; /* from the first on, before the second; 0: any */
+    uint32_t scan; /* rows looked at, at most; 0: any number. When that ends it, the last of them is
+                      given whether it passes or not, and there is more */
     char *label; /* owned; jq_free. The bytes of an encoded label record that the options must have
                     in them, or of its beginning; the reader checks what it gets. NULL: all */
     uint32_t label_size;

@@ -305,6 +305,8 @@ void jq_job_move(struct jq_core *core, struct jq_job *job, enum jq_job_state to)
     if (jq_state_is_terminal(to)) {
         count_end(core, to);
         jq_wait_ended(core, job);
+    } else if (!jq_dlist_empty(&job->waits)) {
+        jq_wait_moved(core, job);
     }
 }
 

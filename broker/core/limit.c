@@ -377,3 +377,20 @@ bool jq_limit_wake_more(struct jq_core *core)
     }
     return any;
 }
+
+bool jq_limit_blocker(const struct jq_core *core, const struct jq_job *job,
+                      struct jq_view *ret_name, bool *ret_mutex, uint64_t *ret_used,
+                      uint64_t *ret_max, uint64_t *ret_holder)
+{
+    const struct jq_limiter *limiter = jq_limit_of(job);
+
+    (void)core;
+    if (!limiter)
+        return false;
+    *ret_name = jq_blob_view(limiter->name);
+    *ret_mutex = limiter->mutex;
+    *ret_used = limiter->used;
+    *ret_max = jq_limit_max(limiter);
+    *ret_holder = jq_limit_holder(limiter);
+    return true;
+}

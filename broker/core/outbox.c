@@ -16,10 +16,13 @@
 static void out_free(struct jq_out *out)
 {
     jq_dlist_remove(&out->link);
+    if (out->watcher)
+        out->watcher->out = NULL;
     jq_buf_fini(&out->bytes);
     if (out->kind == JQ_EFFECT_READ) {
         jq_free(out->u.read.ids);
         jq_free(out->u.read.key);
+        jq_free(out->u.read.label);
     }
     jq_free(out);
 }
@@ -81,28 +84,53 @@ static void uncharge(struct jq_core *core, struct jq_out *out)
         return;
     peer->out_bytes -= out->charged;
     out->charged = 0;
+    if (!jq_dlist_empty(&peer->watchers))
+        core->events.due = true;
     if (peer->worker)
         jq_worker_idle(core, peer->worker);
 }
 
 /* ---- telling ---- */
 
-void jq_tell(struct jq_core *core, struct jq_peer *peer, uint64_t batch, const struct jq_msg *msg)
+/* NULL: the peer is lost. */
+static struct jq_out *tell(struct jq_core *core, struct jq_peer *peer, uint64_t batch,
+                           const struct jq_msg *msg)
 {
-    if (!peer || !may_tell(core, peer))
-        return;
+    if (!may_tell(core, peer))
+        return NULL;
     struct jq_out *out = out_new(JQ_EFFECT_SEND);
     if (!out || jq_msg_encode(msg, &out->bytes) != JQ_OK) {
         if (out)
             out_free(out);
         jq_break_peer(core, peer);
-        return;
+        return NULL;
     }
     out->peer = peer->id;
     enqueue(core, out, batch);
     charge(core, peer, out);
     if (batch > core->durable)
         jq_batch_urge(core, batch);
+    return out;
+}
+
+void jq_tell(struct jq_core *core, struct jq_peer *peer, uint64_t batch, const struct jq_msg *msg)
+{
+    if (peer)
+        tell(core, peer, batch, msg);
+}
+
+void jq_tell_events(struct jq_core *core, struct jq_watcher *watcher,
+                    const struct jq_events *events)
+{
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_EVENTS,
+        .correlation = watcher->correlation,
+        .u.events = *events,
+    };
+
+    watcher->out = tell(core, watcher->peer, JQ_AT_ONCE, &msg);
+    if (watcher->out)
+        watcher->out->watcher = watcher;
 }
 
 void jq_tell_error(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
@@ -188,43 +216,6 @@ void jq_tell_record_end(struct jq_core *core, struct jq_peer *peer, enum jq_fill
     }
 }
 
-void jq_tell_event(struct jq_core *core, struct jq_watcher *watcher, const struct jq_event *event)
-{
-    const uint64_t batch = jq_batch_number(core);
-    struct jq_out *out = watcher->filling;
-
-    if (watcher->held >= core->conf.event_backlog_max) {
-        watcher->dropped++;
-        return;
-    }
-    if (!may_tell(core, watcher->peer))
-        return;
-    if (!out || out->batch != batch || out->count >= JQ_JOBS_PER_FRAME) {
-        out = out_new(JQ_EFFECT_SEND);
-        if (!out) {
-            watcher->dropped++;
-            return;
-        }
-        out->peer = watcher->peer->id;
-        out->tag = JQ_MSG_EVENTS;
-        out->correlation = watcher->correlation;
-        out->watcher = watcher;
-        out->dropped = watcher->dropped;
-        watcher->dropped = 0;
-        watcher->filling = out;
-        enqueue(core, out, batch);
-    }
-    jq_event_write(&out->bytes, event);
-    if (!jq_buf_ok(&out->bytes)) {
-        jq_break_peer(core, watcher->peer);
-        return;
-    }
-    out->count++;
-    charge(core, watcher->peer, out);
-    watcher->held++;
-    jq_batch_urge(core, batch);
-}
-
 void jq_close_peer(struct jq_core *core, uint64_t peer)
 {
     struct jq_out *out = out_new(JQ_EFFECT_CLOSE);
@@ -288,19 +279,6 @@ void jq_outbox_release(struct jq_core *core)
     }
 }
 
-void jq_outbox_forget(struct jq_core *core, struct jq_watcher *watcher)
-{
-    struct jq_dlist *const lists[] = { &core->held, &core->ready_out };
-
-    for (size_t i = 0; i < 2; i++) {
-        for (struct jq_dlink *at = NULL; (at = jq_dlist_next(lists[i], at));) {
-            struct jq_out *out = JQ_ELEMENT(at, struct jq_out, link);
-            if (out->watcher == watcher)
-                out->watcher = NULL;
-        }
-    }
-}
-
 void jq_outbox_free(struct jq_core *core)
 {
     struct jq_dlist *const lists[] = { &core->held, &core->ready_out };
@@ -319,11 +297,6 @@ static void seal(const struct jq_core *core, struct jq_out *out)
     for (size_t i = 0; peer && i < sizeof peer->filling / sizeof peer->filling[0]; i++)
         if (peer->filling[i] == out)
             peer->filling[i] = NULL;
-    if (out->watcher) {
-        out->watcher->held -= out->count;
-        if (out->watcher->filling == out)
-            out->watcher->filling = NULL;
-    }
 }
 
 static enum jq_err encode_records(const struct jq_out *out, struct jq_buf *frame)
@@ -335,12 +308,9 @@ static enum jq_err encode_records(const struct jq_out *out, struct jq_buf *frame
         msg.u.grants.jobs = records;
     else if (out->tag == JQ_MSG_RESULTS)
         msg.u.results.results = records;
-    else if (out->tag == JQ_MSG_DONE_ACK)
-        msg.u.done_ack.each = records;
     else {
-        JQ_CHECK(out->tag == JQ_MSG_EVENTS);
-        msg.u.events.dropped = out->dropped;
-        msg.u.events.events = records;
+        JQ_CHECK(out->tag == JQ_MSG_DONE_ACK);
+        msg.u.done_ack.each = records;
     }
     JQ_TRY(jq_buf_reserve(frame, out->bytes.size + 64));
     return jq_msg_encode(&msg, frame);
@@ -407,6 +377,7 @@ bool jq_core_take_effect(struct jq_core *core, struct jq_now now, struct jq_effe
             ret_effect->u.read = out->u.read;
             out->u.read.ids = NULL;
             out->u.read.key = NULL;
+            out->u.read.label = NULL;
         } else if (out->kind == JQ_EFFECT_TRACE) {
             ret_effect->u.trace = out->u.trace;
         }
@@ -426,7 +397,9 @@ void jq_effect_fini(struct jq_effect *effect)
     } else if (effect->kind == JQ_EFFECT_READ) {
         jq_free(effect->u.read.ids);
         jq_free(effect->u.read.key);
+        jq_free(effect->u.read.label);
         effect->u.read.ids = NULL;
         effect->u.read.key = NULL;
+        effect->u.read.label = NULL;
     }
 }

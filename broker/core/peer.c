@@ -167,7 +167,7 @@ void jq_peer_drop(struct jq_core *core, struct jq_peer *peer)
     while ((link = jq_dlist_first(&peer->readers)))
         jq_log_reader_free(core, JQ_ELEMENT(link, struct jq_log_reader, in_peer));
     while ((link = jq_dlist_first(&peer->watchers)))
-        jq_watcher_free(core, JQ_ELEMENT(link, struct jq_watcher, in_peer));
+        jq_watcher_free(JQ_ELEMENT(link, struct jq_watcher, in_peer));
     jq_map_remove(&core->peers, peer->id);
     if (jq_heap_holds(&peer->in_silent))
         jq_heap_remove(&core->silent, &peer->in_silent);

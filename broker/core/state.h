@@ -20,6 +20,7 @@
  *   workers  worker.c   worker sessions: leases, credit, what they hold
  *   clients  client.c   client sessions: requests and their answers, tied jobs
  *   waits    wait.c     who waits for which job
+ *   events   events.c   the last state changes, in a ring; who watches: watch.c
  *   lookups  lookup.c   requests that need the store first
  *
  * Jobs that have ended stay until their end is durable; from then on the store answers for them. */
@@ -177,7 +178,7 @@ struct jq_job {
     struct jq_job *same_hash;    /* keys with the hash of this one */
     uint64_t op_batch;           /* its state is op `op_index` of this batch */
     uint32_t op_index;
-    struct jq_dlist waits;           /* struct jq_wait_link.in_job */
+    struct jq_dlist waits;           /* struct jq_wait_link.in_job; those with states first */
     struct jq_dlist readers;         /* struct jq_log_reader.in_job */
     uint64_t end_batch;              /* ended: durable with this batch; else 0 */
     struct jq_result_record *result; /* ended; owned */
@@ -258,6 +259,7 @@ struct jq_client {
 struct jq_waiter {
     struct jq_peer *peer;
     uint64_t correlation;
+    uint32_t states;       /* that it waits for beside the end, bit per state */
     uint64_t token;        /* tells it from an earlier one of the same correlation */
     struct jq_dlist links; /* struct jq_wait_link.in_waiter */
     uint32_t lookups;      /* reads of the store under way for it */
@@ -268,13 +270,32 @@ struct jq_wait_link {
     struct jq_dlink in_waiter, in_job;
 };
 
+/* A state change. */
+struct jq_event_entry {
+    uint64_t id;
+    uint64_t batch; /* true with */
+    jq_ns at;
+    struct jq_blob *queue, *worker, *reason; /* the last two may be NULL */
+    uint32_t attempt;
+    enum jq_job_state state;
+};
+struct jq_event_ring {
+    struct jq_event_entry *entries;
+    uint32_t size, next; /* the place of the next one */
+    uint64_t count;      /* since the start: also the number of the last */
+    bool due;            /* somebody may be told more now */
+};
+
 struct jq_watcher {
     struct jq_peer *peer;
     uint64_t correlation;
-    uint64_t job; /* 0: all */
-    uint64_t dropped;
-    uint32_t held; /* events in frames that have not been taken */
-    struct jq_out *filling;
+    uint64_t job;          /* 0: all */
+    struct jq_blob *queue; /* its name; NULL: all */
+    uint64_t next;         /* number of the event that it looks at next */
+    uint64_t told;         /* what `next` was when it was last told something */
+    uint64_t dropped;      /* since then */
+    bool owed;             /* it is told where it stands, also when there is nothing else */
+    struct jq_out *out;    /* its frame that has not been taken */
     struct jq_dlink in_peer;
     struct jq_dlink in_core;
 };
@@ -304,7 +325,6 @@ struct jq_out {
     uint64_t correlation;
     uint32_t count;
     struct jq_watcher *watcher; /* EVENTS */
-    uint64_t dropped;           /* EVENTS */
     struct jq_buf bytes;
     size_t charged;      /* of them, in the peer's out_bytes */
     uint64_t peer_token; /* that peer, if it is still there */
@@ -366,7 +386,8 @@ struct jq_core {
     struct jq_map clients; /* session -> struct jq_client */
     struct jq_heap due;    /* clients without a connection, by due_at */
 
-    struct jq_dlist watchers;
+    struct jq_event_ring events;
+    struct jq_dlist watchers;  /* in turn */
     struct jq_map log_readers; /* token -> struct jq_log_reader */
     struct jq_map lookups;     /* token -> struct jq_lookup */
     uint64_t next_token;
@@ -377,7 +398,7 @@ struct jq_core {
     /* counters of STATS, since the start */
     struct {
         uint64_t submitted, succeeded, failed, cancelled, granted, fenced, returned, quarantined;
-        uint64_t leases_lost, resent, refused, peers_forgotten;
+        uint64_t leases_lost, resent, refused, peers_forgotten, events_dropped;
     } count;
 };
 
@@ -553,6 +574,11 @@ void jq_rows_forget(struct jq_core *core);                     /* deletions that
 void jq_rows_free(struct jq_core *core);
 void jq_sweep_tick(struct jq_core *core);
 void jq_sweep_arm(struct jq_core *core);
+/* The first of its limits and mutexes that is full, for people: its name, how many jobs run under
+ * it of how many, and one of them. False: none is. */
+bool jq_limit_blocker(const struct jq_core *core, const struct jq_job *job,
+                      struct jq_view *ret_name, bool *ret_mutex, uint64_t *ret_used,
+                      uint64_t *ret_max, uint64_t *ret_holder);
 
 /* ---- ids.c ---- */
 /* The ids of a list; free with jq_free. */
@@ -602,7 +628,9 @@ void jq_tell_error(struct jq_core *core, struct jq_peer *peer, uint64_t correlat
 struct jq_buf *jq_tell_record(struct jq_core *core, struct jq_peer *peer, uint64_t batch,
                               enum jq_fill fill, uint64_t correlation);
 void jq_tell_record_end(struct jq_core *core, struct jq_peer *peer, enum jq_fill fill);
-void jq_tell_event(struct jq_core *core, struct jq_watcher *watcher, const struct jq_event *event);
+/* At once; watcher->out is set until the frame has been taken. */
+void jq_tell_events(struct jq_core *core, struct jq_watcher *watcher,
+                    const struct jq_events *events);
 /* It cannot be told something: its connection is given up, and it asks again on a new HELLO. */
 void jq_break_peer(struct jq_core *core, struct jq_peer *peer);
 void jq_close_peer(struct jq_core *core, uint64_t peer);
@@ -614,7 +642,6 @@ JQ_MUST_USE enum jq_err jq_ask_store(struct jq_core *core, const struct jq_read 
 void jq_batch_urge(struct jq_core *core, uint64_t batch);
 void jq_outbox_release(struct jq_core *core); /* what has become durable */
 void jq_outbox_free(struct jq_core *core);
-void jq_outbox_forget(struct jq_core *core, struct jq_watcher *watcher);
 
 /* ---- peer.c ---- */
 struct jq_peer *jq_peer_find(const struct jq_core *core, uint64_t id);
@@ -644,6 +671,7 @@ void jq_worker_renew(struct jq_core *core, struct jq_worker *worker);
 void jq_worker_free(struct jq_worker *worker);
 void jq_worker_idle(struct jq_core *core, struct jq_worker *worker); /* its room has changed */
 uint64_t jq_worker_room(const struct jq_worker *worker);
+bool jq_worker_fits(const struct jq_worker *worker, const struct jq_job *job); /* by its tags */
 void jq_worker_kill(struct jq_core *core, struct jq_job *job, struct jq_view reason);
 
 /* ---- client.c ---- */
@@ -674,6 +702,7 @@ JQ_MUST_USE enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer
 /* It may wait for so many more jobs. */
 bool jq_wait_allowed(const struct jq_core *core, const struct jq_peer *peer, uint32_t count);
 void jq_wait_ended(struct jq_core *core, struct jq_job *job); /* tell all who wait */
+void jq_wait_moved(struct jq_core *core, struct jq_job *job); /* those who wait for this state */
 void jq_waiter_free(struct jq_waiter *waiter);
 void jq_waiters_free(struct jq_peer *peer); /* all of a connection that ends */
 struct jq_waiter *jq_waiter_find(const struct jq_peer *peer, uint64_t correlation);
@@ -690,8 +719,7 @@ JQ_MUST_USE enum jq_err jq_why_apply(struct jq_core *, struct jq_peer *, const s
 void jq_stats_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 JQ_MUST_USE enum jq_err jq_watch_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 void jq_unwatch_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
-void jq_watch_moved(struct jq_core *core, const struct jq_job *job);
-void jq_watcher_free(struct jq_core *core, struct jq_watcher *watcher);
+void jq_watcher_free(struct jq_watcher *watcher);
 JQ_MUST_USE enum jq_err jq_log_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 void jq_log_data_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 void jq_log_job_moved(struct jq_core *core, struct jq_job *job);
@@ -718,6 +746,15 @@ uint8_t jq_facts_state(const struct jq_lookup *facts, uint64_t id);
 /* An older job that is gone, among those that these jobs wait for; 0: none is. */
 uint64_t jq_facts_gone(const struct jq_core *core, const struct jq_submit *submit,
                        const struct jq_lookup *facts);
+/* ---- events.c ---- */
+JQ_MUST_USE enum jq_err jq_events_init(struct jq_core *core);
+void jq_events_fini(struct jq_core *core);
+/* Its state has changed, or it is new: recorded, to be told when the open batch is durable. */
+void jq_watch_moved(struct jq_core *core, const struct jq_job *job);
+/* Tells every watcher what has become true, one frame at most to each. */
+void jq_events_tell(struct jq_core *core);
+/* From the event after this sequence on; 0: what becomes true from now on. */
+void jq_events_start(struct jq_core *core, struct jq_watcher *watcher, uint64_t after);
 
 /* ---- lookup.c ---- */
 /* A request that continues when the store has answered. */

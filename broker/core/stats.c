@@ -84,6 +84,8 @@ static uint32_t write_counters(const struct jq_core *core, struct jq_buf *out)
         { "submits_resent", core->count.resent },
         { "requests_refused", core->count.refused },
         { "connections_forgotten", core->count.peers_forgotten },
+        { "events", core->events.count },
+        { "events_dropped", core->count.events_dropped },
         { "space_low", core->space_low },
     };
     const uint32_t count = sizeof counters / sizeof counters[0];

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * wait.c - who waits for which job. A result costs O(1) for each waiter when its job ends; nothing
- * is polled. Results are promises: they leave when the end is durable. */
+ * wait.c - who waits for which job, and for it to reach which state. A change costs O(1) for each
+ * waiter that it answers; nothing is polled. Results are promises: they leave when what they say is
+ * durable. */
 
 #include "broker/core/state.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
+
+#define LIVE_STATES ((1u << JQ_SUCCEEDED) - 1) /* an end answers every wait */
 
 struct jq_waiter *jq_waiter_find(const struct jq_peer *peer, uint64_t correlation)
 {
@@ -78,8 +81,29 @@ void jq_wait_ended(struct jq_core *core, struct jq_job *job)
     }
 }
 
+void jq_wait_moved(struct jq_core *core, struct jq_job *job)
+{
+    struct jq_result result;
+    struct jq_dlink *next;
+
+    jq_result_of_job(job, &result);
+    for (struct jq_dlink *at = jq_dlist_first(&job->waits); at; at = next) {
+        struct jq_wait_link *link = JQ_ELEMENT(at, struct jq_wait_link, in_job);
+        struct jq_waiter *waiter = link->waiter;
+        next = jq_dlist_next(&job->waits, at);
+        if (!waiter->states)
+            return; /* from here on all wait for its end */
+        if (!(waiter->states & 1u << job->state))
+            continue;
+        jq_wait_tell(core, waiter->peer, waiter->correlation, jq_batch_number(core), &result);
+        link_free(link);
+        jq_waiter_settle(waiter);
+    }
+}
+
 static enum jq_err look_up(struct jq_core *core, struct jq_waiter *waiter, const uint64_t *ids,
                            uint32_t count);
+static enum jq_err wait_for(struct jq_core *core, struct jq_waiter *waiter, struct jq_job *job);
 
 /* The store could not answer now. It is asked again when the client asks again. */
 static void give_up(struct jq_core *core, struct jq_waiter *waiter)
@@ -105,7 +129,15 @@ static void loaded(struct jq_core *core, struct jq_lookup *lookup)
     }
     for (; i < lookup->count && !(lookup->more && cursor == lookup->found); i++) {
         const struct jq_loaded_job *job = jq_lookup_found(lookup, &cursor, lookup->ids[i]);
+        struct jq_job *live = jq_job_find(core, lookup->ids[i]);
         struct jq_result result = { .id = lookup->ids[i] };
+        if (live && !jq_state_is_terminal(live->state)) { /* it has come back to life meanwhile */
+            if (wait_for(core, waiter, live) != JQ_OK) {
+                give_up(core, waiter);
+                return;
+            }
+            continue;
+        }
         if (job)
             jq_result_of_loaded(job, &result);
         else
@@ -140,13 +172,25 @@ static enum jq_err look_up(struct jq_core *core, struct jq_waiter *waiter, const
     return JQ_OK;
 }
 
+/* What answers at once: an end, or a state that is waited for. True with the batch that has its
+ * row, if any has. */
+static bool is_reached(const struct jq_waiter *waiter, const struct jq_job *job,
+                       uint64_t *ret_batch)
+{
+    const bool has_ended = jq_state_is_terminal(job->state);
+
+    *ret_batch = has_ended ? job->end_batch : job->op_batch;
+    return has_ended || (waiter->states & 1u << job->state);
+}
+
 static enum jq_err wait_for(struct jq_core *core, struct jq_waiter *waiter, struct jq_job *job)
 {
     struct jq_result result;
+    uint64_t batch;
 
-    if (jq_state_is_terminal(job->state)) {
+    if (is_reached(waiter, job, &batch)) {
         jq_result_of_job(job, &result);
-        jq_wait_tell(core, waiter->peer, waiter->correlation, job->end_batch, &result);
+        jq_wait_tell(core, waiter->peer, waiter->correlation, batch, &result);
         return JQ_OK;
     }
     struct jq_wait_link *link = jq_alloc_zero(1, sizeof *link);
@@ -156,7 +200,10 @@ static enum jq_err wait_for(struct jq_core *core, struct jq_waiter *waiter, stru
     link->job = job;
     waiter->peer->waiting++;
     jq_dlist_append(&waiter->links, &link->in_waiter);
-    jq_dlist_append(&job->waits, &link->in_job);
+    if (waiter->states) /* first: those that wait for its end alone are not looked at before */
+        jq_dlist_put_before(job->waits.head.next, &link->in_job);
+    else
+        jq_dlist_append(&job->waits, &link->in_job);
     return JQ_OK;
 }
 
@@ -184,8 +231,8 @@ bool jq_wait_allowed(const struct jq_core *core, const struct jq_peer *peer, uin
     return count <= core->conf.waits_max && peer->waiting <= core->conf.waits_max - count;
 }
 
-enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                          uint64_t *ids, uint32_t count)
+static enum jq_err start(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
+                         uint32_t states, uint64_t *ids, uint32_t count)
 {
     struct jq_waiter *waiter = jq_waiter_find(peer, correlation);
 
@@ -206,6 +253,7 @@ enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t c
     }
     waiter->peer = peer;
     waiter->correlation = correlation;
+    waiter->states = states;
     waiter->token = ++core->next_token;
     jq_dlist_init(&waiter->links);
     JQ_CHECK(jq_map_put(&peer->waits, correlation, waiter) == JQ_OK);
@@ -218,6 +266,12 @@ enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t c
     return err;
 }
 
+enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
+                          uint64_t *ids, uint32_t count)
+{
+    return start(core, peer, correlation, 0, ids, count);
+}
+
 enum jq_err jq_wait_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
 {
     uint64_t *ids;
@@ -228,7 +282,8 @@ enum jq_err jq_wait_apply(struct jq_core *core, struct jq_peer *peer, const stru
     }
     JQ_TRY(jq_ids_of(msg->u.wait.jobs, &ids));
     const enum jq_err err =
-        jq_wait_start(core, peer, msg->correlation, ids, msg->u.wait.jobs.count);
+        start(core, peer, msg->correlation, (uint32_t)msg->u.wait.states & LIVE_STATES, ids,
+              msg->u.wait.jobs.count);
     jq_free(ids);
     return err;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * watch.c - WATCH: state changes as they become true (events are held until their batch is durable,
- * so that what is told has happened, in order). */
+ * watch.c - WATCH and UNWATCH: who watches what. What they are told is events.c's. */
 #include "broker/core/state.h"
 #include "proto/base/alloc.h"
 
@@ -19,8 +18,23 @@ static struct jq_watcher *find(const struct jq_peer *peer, uint64_t correlation,
     return NULL;
 }
 
+static struct jq_watcher *add(struct jq_core *core, struct jq_peer *peer, uint64_t correlation)
+{
+    struct jq_watcher *watcher = jq_alloc_zero(1, sizeof *watcher);
+
+    if (!watcher)
+        return NULL;
+    watcher->peer = peer;
+    watcher->correlation = correlation;
+    jq_dlist_append(&peer->watchers, &watcher->in_peer);
+    jq_dlist_append(&core->watchers, &watcher->in_core);
+    return watcher;
+}
+
 enum jq_err jq_watch_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
 {
+    const struct jq_watch *watch = &msg->u.watch;
+    struct jq_blob *queue = NULL;
     uint32_t count;
     struct jq_watcher *watcher = find(peer, msg->correlation, &count);
 
@@ -28,24 +42,32 @@ enum jq_err jq_watch_apply(struct jq_core *core, struct jq_peer *peer, const str
         jq_tell_error(core, peer, msg->correlation, JQ_EBUSY, "too many watches of one connection");
         return JQ_OK;
     }
-    if (!watcher) {
-        watcher = jq_alloc_zero(1, sizeof *watcher);
-        if (!watcher)
-            return JQ_ENOMEM;
-        watcher->peer = peer;
-        watcher->correlation = msg->correlation;
-        jq_dlist_append(&peer->watchers, &watcher->in_peer);
-        jq_dlist_append(&core->watchers, &watcher->in_core);
+    if (watch->queue.size && !jq_name_valid(watch->queue)) {
+        jq_tell_error(core, peer, msg->correlation, JQ_EINVAL,
+                      "a queue's name is 1 to 128 of A-Z a-z 0-9 . _ -");
+        return JQ_OK;
     }
-    watcher->job = msg->u.watch.id;
+    if (watch->queue.size && !(queue = jq_blob_new(watch->queue)))
+        return JQ_ENOMEM;
+    if (!watcher && !(watcher = add(core, peer, msg->correlation))) {
+        jq_blob_drop(queue);
+        return JQ_ENOMEM;
+    }
+    jq_blob_drop(watcher->queue);
+    watcher->queue = queue;
+    watcher->job = watch->id;
+    jq_events_start(core, watcher, watch->after);
+    core->events.due = true; /* in this turn, together with what others ask for */
     return JQ_OK;
 }
 
-void jq_watcher_free(struct jq_core *core, struct jq_watcher *watcher)
+void jq_watcher_free(struct jq_watcher *watcher)
 {
-    jq_outbox_forget(core, watcher);
+    if (watcher->out)
+        watcher->out->watcher = NULL;
     jq_dlist_remove(&watcher->in_peer);
     jq_dlist_remove(&watcher->in_core);
+    jq_blob_drop(watcher->queue);
     jq_free(watcher);
 }
 
@@ -54,25 +76,7 @@ void jq_unwatch_apply(struct jq_core *core, struct jq_peer *peer, const struct j
     uint32_t count;
     struct jq_watcher *watcher = find(peer, msg->correlation, &count);
 
+    (void)core;
     if (watcher)
-        jq_watcher_free(core, watcher);
-}
-
-void jq_watch_moved(struct jq_core *core, const struct jq_job *job)
-{
-    if (jq_dlist_empty(&core->watchers))
-        return;
-    const struct jq_event event = {
-        .id = job->id,
-        .state = job->state,
-        .at = core->now.wall,
-        .queue = jq_blob_view(job->queue->name),
-        .worker = jq_blob_view(job->ran_on),
-        .reason = job->result ? job->result->reason : jq_view(NULL, 0),
-    };
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->watchers, at));) {
-        struct jq_watcher *watcher = JQ_ELEMENT(at, struct jq_watcher, in_core);
-        if (watcher->job == 0 || watcher->job == job->id)
-            jq_tell_event(core, watcher, &event);
-    }
+        jq_watcher_free(watcher);
 }

@@ -389,3 +389,10 @@ enum jq_err jq_worker_release(struct jq_core *core, struct jq_peer *peer, const 
     }
     return JQ_OK;
 }
+
+bool jq_worker_fits(const struct jq_worker *worker, const struct jq_job *job)
+{
+    (void)worker;
+    (void)job;
+    return true;
+}

@@ -149,12 +149,11 @@ static int list(struct jq_cli *cli, const struct ls_values *v, uint64_t states, 
         const int status = jq_cli_request(cli, &msg, JQ_MSG_LISTED, &answer);
         if (status != 0)
             return status;
-        more = answer.msg.u.listed.more && answer.msg.u.listed.jobs.count > 0;
+        before = answer.msg.u.listed.next_before_id; /* a page may be short, or empty */
+        more = answer.msg.u.listed.more && before;
         for (struct jq_reader r = jq_records_reader(answer.msg.u.listed.jobs);
-             left && jq_job_info_next(&r, &info); left--) {
+             left && jq_job_info_next(&r, &info); left--)
             sink_add(sink, &info);
-            before = info.id;
-        }
         jq_answer_fini(&answer);
     }
     *ret_more = more;

@@ -102,6 +102,23 @@ void *jq_idmap_find(const struct jq_idmap *map, uint64_t id)
     return page ? page->values[id % PAGE_IDS] : NULL;
 }
 
+void *jq_idmap_below(const struct jq_idmap *map, uint64_t id, uint64_t pages, uint64_t *ret_from)
+{
+    for (*ret_from = id; *ret_from > 0 && pages > 0 && map->count > 0; pages--) {
+        const uint64_t first = (*ret_from - 1) / PAGE_IDS * PAGE_IDS;
+        const struct jq_idmap_page *page = find_page(map, first);
+        while (page && *ret_from > first) {
+            void *value = page->values[--*ret_from % PAGE_IDS];
+            if (value)
+                return value;
+        }
+        *ret_from = first;
+    }
+    if (map->count == 0)
+        *ret_from = 0;
+    return NULL;
+}
+
 void *jq_idmap_remove(struct jq_idmap *map, uint64_t id)
 {
     struct jq_idmap_page *page = find_page(map, id);

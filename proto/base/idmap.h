@@ -32,5 +32,8 @@ JQ_MUST_USE enum jq_err jq_idmap_reserve(struct jq_idmap *map, size_t more);
 JQ_MUST_USE enum jq_err jq_idmap_put(struct jq_idmap *map, uint64_t id, void *value);
 void *jq_idmap_find(const struct jq_idmap *map, uint64_t id); /* borrow, or NULL */
 void *jq_idmap_remove(struct jq_idmap *map, uint64_t id);     /* what it held, or NULL */
+/* What the largest id below `id` holds, or NULL. Looks at so many pages at most: *ret_from is the
+ * smallest id that has been looked at. */
+void *jq_idmap_below(const struct jq_idmap *map, uint64_t id, uint64_t pages, uint64_t *ret_from);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "broker/core/state.h"
 #include "proto/base/check.h"
 #include "tests/support/core_driver.h"
 #include "tests/support/sample.h"
@@ -181,7 +182,7 @@ static void ask(struct history *h, enum jq_tag tag)
     }
     const struct jq_records jobs = jq_records_of(1u + how % 3, &records);
     if (tag == JQ_MSG_WAIT)
-        msg.u.wait.jobs = jobs;
+        msg.u.wait = (struct jq_wait){ .jobs = jobs, .states = how & 4 ? how >> 3 : 0 };
     else if (tag == JQ_MSG_INFO)
         msg.u.info.jobs = jobs;
     else
@@ -201,6 +202,8 @@ static void ask_more(struct history *h)
         msg.tag = JQ_MSG_LIST;
         msg.u.list.limit = how & 7;
         msg.u.list.before_id = some_id(h);
+        msg.u.list.label = jq_view_str(how & 8 ? "label" : "");
+        msg.u.list.states = how & 16 ? 1u << JQ_RUNNING | 1u << JQ_CANCELLED : 0;
         break;
     case 1:
         msg.tag = JQ_MSG_WHY;
@@ -216,7 +219,9 @@ static void ask_more(struct history *h)
         break;
     case 3:
         msg.tag = JQ_MSG_WATCH;
-        msg.u.watch.id = some_id(h);
+        msg.u.watch.id = some_id(h) * (how & 1);
+        msg.u.watch.after = how & 2 ? h->d.core->meta.incarnation << 40 | (how & 28) : how & 4;
+        msg.u.watch.queue = jq_view_str(how & 8 ? "other" : "");
         break;
     case 4:
         msg.tag = JQ_MSG_UNWATCH;
@@ -335,6 +340,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct history h = { .at = data, .end = data + size };
 
     driver_open(&h.d);
+    h.d.conf.events_kept = 16; /* small enough to be passed */
+    h.d.conf.list_looks_max = 3;
+    driver_crash(&h.d);
     for (int i = 0; i < STEPS_MAX && h.at != h.end; i++)
         step(&h);
     driver_commit(&h.d);

@@ -86,6 +86,7 @@ static void drop_unfinished(struct driver *d)
     for (size_t i = 0; i < d->read_count; i++) {
         jq_free(d->reads[i].ids);
         jq_free(d->reads[i].key);
+        jq_free(d->reads[i].label);
     }
     d->read_count = 0;
     for (size_t i = 0; i < d->count; i++)
@@ -160,6 +161,7 @@ void driver_collect(struct driver *d)
             d->reads[d->read_count++] = effect.u.read;
             effect.u.read.ids = NULL;
             effect.u.read.key = NULL;
+            effect.u.read.label = NULL;
         } else if (effect.kind == JQ_EFFECT_CLOSE) {
             d->closed++;
         }
@@ -187,6 +189,18 @@ void driver_apply(struct driver *d, uint64_t peer, const struct jq_msg *msg)
     driver_collect(d);
 }
 
+static void tick(struct driver *d)
+{
+    arm(d);
+    enum jq_err err = jq_core_tick(d->core, d->now);
+    disarm(d);
+    if (err == JQ_ENOMEM) {
+        jq_core_check(d->core);
+        err = jq_core_tick(d->core, d->now);
+    }
+    OK(err);
+}
+
 void driver_tick(struct driver *d, jq_ms later)
 {
     /* As a loop does: never later than the core asks to be called. */
@@ -195,7 +209,7 @@ void driver_tick(struct driver *d, jq_ms later)
         const jq_ms next = jq_core_next_at(d->core), before = d->now.mono;
         d->now.mono = next < end ? (next > d->now.mono ? next : d->now.mono + 1) : end;
         d->now.wall += (d->now.mono - before) * 1000000;
-        OK(jq_core_tick(d->core, d->now));
+        tick(d);
         driver_collect(d);
         if (d->now.mono >= end)
             return;
@@ -251,6 +265,7 @@ static void answer_reads(struct driver *d)
         OK(err);
         jq_free(read.ids);
         jq_free(read.key);
+        jq_free(read.label);
         driver_collect(d);
     }
 }
@@ -269,7 +284,10 @@ void driver_commit(struct driver *d)
             d->ops_committed += batch->live;
             OK(d->backend->ops->commit(d->backend, batch, &detail));
             jq_core_give_batch(d->core, batch);
-            OK(jq_core_durable(d->core, d->now, number, d->space_low));
+            arm(d);
+            const enum jq_err err = jq_core_durable(d->core, d->now, number, d->space_low);
+            disarm(d);
+            OK(err);
         }
         d->batch_count = 0;
         driver_collect(d);

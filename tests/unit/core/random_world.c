@@ -142,16 +142,24 @@ static void read_cancelled(struct world *w, const struct jq_msg *msg)
     }
 }
 
-static void read_events(struct world *w, const struct jq_msg *msg)
+/* T8: each once, in order, none left out but those that are counted. */
+static void read_events(struct world *w, struct client *client, const struct jq_msg *msg)
 {
     struct jq_event event;
+    bool dropped = msg->u.events.dropped > 0 || client->sequence == 0;
 
     for (struct jq_reader r = jq_records_reader(msg->u.events.events); jq_event_next(&r, &event);) {
         struct job *job = job_of(w, event.id);
+        assert_true(event.sequence > client->sequence);
+        assert_true(dropped || event.sequence == client->sequence + 1);
+        client->sequence = event.sequence;
+        dropped = false;
         if (jq_state_is_terminal((enum jq_job_state)event.state))
             ended(job, event.state);
         job->acknowledged = true; /* it is durable */
     }
+    assert_true(msg->u.events.sequence >= client->sequence);
+    client->sequence = msg->u.events.sequence;
 }
 
 static void read_log_data(struct world *w, const struct jq_msg *msg)
@@ -178,7 +186,7 @@ static void client_read(struct world *w, struct client *client, const struct jq_
     else if (msg->tag == JQ_MSG_CANCELLED)
         read_cancelled(w, msg);
     else if (msg->tag == JQ_MSG_EVENTS)
-        read_events(w, msg);
+        read_events(w, client, msg);
     else if (msg->tag == JQ_MSG_LOG_DATA)
         read_log_data(w, msg);
 }

@@ -32,6 +32,7 @@ struct request {
 struct client {
     uint64_t session, peer;
     uint64_t next, answered; /* request numbers */
+    uint64_t sequence;       /* of the last event; 0: none yet */
     struct request requests[REQUESTS_MAX];
 };
 

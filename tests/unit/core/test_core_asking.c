@@ -31,6 +31,87 @@ static void waits_are_answered_for_ended_running_and_unknown_jobs(void **state)
     claim_expect_end(d, client, 1, JQ_FAILED);
 }
 
+static void wait_for_state(struct driver *d, uint64_t client, uint64_t correlation, uint64_t id,
+                           uint64_t states)
+{
+    struct jq_buf ids = { 0 };
+
+    jq_job_ref_write(&ids, &(struct jq_job_ref){ .id = id });
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_WAIT,
+        .correlation = correlation,
+        .u.wait = { .jobs = jq_records_of(1, &ids), .states = states },
+    };
+    driver_apply(d, client, &msg);
+    jq_buf_fini(&ids);
+}
+
+static void a_wait_for_a_state_is_answered_when_that_is_durable(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 0);
+
+    driver_submit(d, client, (struct driver_submit){ .number = 1 });
+    wait_for_state(d, client, 50, 1, 1u << JQ_READY); /* it is, and it is about to be durable */
+    assert_false(driver_has(d, client, JQ_MSG_RESULTS));
+    driver_commit(d);
+    claim_expect_end(d, client, 1, JQ_READY);
+    wait_for_state(d, client, 51, 1, 1u << JQ_READY);
+    claim_expect_end(d, client, 1, JQ_READY); /* it is durable */
+    wait_for_state(d, client, 52, 1, 1u << JQ_RUNNING | 1u << JQ_DELAYED);
+    driver_wait(d, client, 53, 1);
+    driver_credit(d, worker, 1);
+    const struct jq_held held = driver_grant(d, worker);
+    assert_false(driver_has(d, client, JQ_MSG_RESULTS));
+    driver_commit(d);
+    claim_expect_end(d, client, 1, JQ_RUNNING);
+    assert_false(driver_has(d, client, JQ_MSG_RESULTS)); /* each job once for each wait */
+    driver_done(d, worker, held, JQ_OUTCOME_EXITED, 0);
+    driver_commit(d);
+    claim_expect_end(d, client, 1, JQ_SUCCEEDED); /* the wait for its end */
+    assert_false(driver_has(d, client, JQ_MSG_RESULTS));
+}
+
+static void an_end_answers_whatever_state_is_waited_for(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 1);
+
+    driver_submit(d, client, (struct driver_submit){ .number = 1 });
+    const struct jq_held held = driver_grant(d, worker);
+    wait_for_state(d, client, 50, 1, 1u << JQ_READY); /* which it was */
+    wait_for_state(d, client, 51, 1, 1u << JQ_FAILED | UINT64_C(0xfe00));
+    driver_commit(d);
+    assert_false(driver_has(d, client, JQ_MSG_RESULTS));
+    driver_done(d, worker, held, JQ_OUTCOME_EXITED, 0);
+    driver_commit(d);
+    claim_expect_end(d, client, 1, JQ_SUCCEEDED);
+    claim_expect_end(d, client, 1, JQ_SUCCEEDED);
+    wait_for_state(d, client, 52, 1, 1u << JQ_READY); /* the store's */
+    driver_commit(d);
+    claim_expect_end(d, client, 1, JQ_SUCCEEDED);
+}
+
+static void a_job_that_comes_back_to_its_queue_answers_who_waits_for_that(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 1);
+    struct jq_buf list = { 0 };
+
+    driver_submit(d, client, (struct driver_submit){ .number = 1 });
+    const struct jq_held held = driver_grant(d, worker);
+    wait_for_state(d, client, 50, 1, 1u << JQ_READY);
+    jq_held_write(&list, &held);
+    const struct jq_msg release = {
+        .tag = JQ_MSG_RELEASE,
+        .u.release = { .jobs = jq_records_of(1, &list) },
+    };
+    driver_apply(d, worker, &release);
+    jq_buf_fini(&list);
+    driver_commit(d);
+    claim_expect_end(d, client, 1, JQ_READY);
+}
+
 static uint32_t list(struct driver *d, uint64_t client, uint64_t states, uint64_t before,
                      uint64_t limit, uint64_t *ids, bool *more)
 {
@@ -288,6 +369,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(waits_are_answered_for_ended_running_and_unknown_jobs),
+        CLAIM(a_wait_for_a_state_is_answered_when_that_is_durable),
+        CLAIM(an_end_answers_whatever_state_is_waited_for),
+        CLAIM(a_job_that_comes_back_to_its_queue_answers_who_waits_for_that),
         CLAIM(lists_merge_memory_and_store_newest_first),
         CLAIM(why_names_what_holds_a_job_back),
         CLAIM(logs_come_from_the_worker_while_it_runs_and_from_the_store_after),

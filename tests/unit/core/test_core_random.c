@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_core_random.c - random clients, workers, losses and crashes against the core, with a model
- * that knows nothing of it: T1 to T6 of broker/STATES.md. A failing seed is printed; run it alone
- * by JOBQ_SEED=n. */
+ * that knows nothing of it: T1 to T6 and T8 of broker/STATES.md. A failing seed is printed; run it
+ * alone by JOBQ_SEED=n. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -124,9 +124,12 @@ static void client_cancels(struct world *w, struct client *client)
 static void client_looks_on(struct world *w, struct client *client)
 {
     const uint64_t id = known_id(w);
+
+    client_reads(w, client, false); /* it goes on behind what it has read */
     const struct jq_msg watch = {
         .tag = one_in(w, 3) ? JQ_MSG_UNWATCH : JQ_MSG_WATCH,
         .correlation = WATCH,
+        .u.watch = { .after = client->sequence },
     };
     const struct jq_msg read = {
         .tag = JQ_MSG_LOG_READ,
@@ -138,7 +141,7 @@ static void client_looks_on(struct world *w, struct client *client)
                         .follow = one_in(w, 2) },
     };
 
-    driver_apply(&w->d, client->peer, id ? &read : &watch);
+    driver_apply(&w->d, client->peer, id && one_in(w, 2) ? &read : &watch);
 }
 
 /* Its session ends; what it had submitted goes on, but for tied jobs. */

@@ -230,6 +230,29 @@ static void an_idmap_agrees_with_an_array(void **state)
     jq_idmap_fini(&map);
 }
 
+static void an_idmap_finds_the_nearest_below_in_bounded_steps(void **state)
+{
+    (void)state;
+    static const uint64_t ids[] = { 0, 3, 64, 65, 1000, 1023, 1024, 70000 };
+    struct jq_idmap map = { 0 };
+    uint64_t from;
+    int value;
+
+    assert_null(jq_idmap_below(&map, UINT64_MAX, 1, &from));
+    assert_int_equal(from, 0);
+    for (size_t i = 0; i < 8; i++)
+        assert_int_equal(jq_idmap_put(&map, ids[i], &value + i), JQ_OK);
+    for (uint64_t id = 0; id < 70002; id += id < 1100 || id > 69990 ? 1 : 50) {
+        const void *expected = NULL;
+        for (size_t i = 0; i < 8 && ids[i] < id; i++)
+            expected = &value + i;
+        assert_ptr_equal(jq_idmap_below(&map, id, UINT64_MAX, &from), expected);
+    }
+    assert_null(jq_idmap_below(&map, 70000, 3, &from)); /* nothing near */
+    assert_true(from < 70000 - 2 * 64 && from >= 70000 - 3 * 64);
+    jq_idmap_fini(&map);
+}
+
 static void an_idmap_takes_what_was_reserved_without_memory(void **state)
 {
     (void)state;
@@ -344,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_map_agrees_with_an_array),
         cmocka_unit_test(a_map_without_memory_has_not_changed),
         cmocka_unit_test(an_idmap_agrees_with_an_array),
+        cmocka_unit_test(an_idmap_finds_the_nearest_below_in_bounded_steps),
         cmocka_unit_test(an_idmap_takes_what_was_reserved_without_memory),
         cmocka_unit_test(the_same_seed_gives_the_same_numbers),
         cmocka_unit_test(random_numbers_stay_below_their_bound_and_reach_it),
