@@ -20,6 +20,7 @@ static void free_read(struct jq_read *read)
 {
     jq_free(read->ids);
     jq_free(read->key);
+    jq_free(read->label);
 }
 
 static void free_done(struct jq_turn *turn)
@@ -274,6 +275,7 @@ static void carry_out(struct jq_turn *turn, struct jq_effect *effect)
         turn->reads[turn->read_count++] = effect->u.read;
         effect->u.read.ids = NULL;
         effect->u.read.key = NULL;
+        effect->u.read.label = NULL;
         break;
     case JQ_EFFECT_CLOSE:
         jq_peers_close(turn->peers, effect->peer);

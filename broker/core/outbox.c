@@ -20,6 +20,7 @@ static void out_free(struct jq_out *out)
     if (out->kind == JQ_EFFECT_READ) {
         jq_free(out->u.read.ids);
         jq_free(out->u.read.key);
+        jq_free(out->u.read.label);
     }
     jq_free(out);
 }
@@ -405,6 +406,7 @@ bool jq_core_take_effect(struct jq_core *core, struct jq_now now, struct jq_effe
             ret_effect->u.read = out->u.read;
             out->u.read.ids = NULL;
             out->u.read.key = NULL;
+            out->u.read.label = NULL;
         } else if (out->kind == JQ_EFFECT_TRACE) {
             ret_effect->u.trace = out->u.trace;
         }
@@ -424,7 +426,9 @@ void jq_effect_fini(struct jq_effect *effect)
     } else if (effect->kind == JQ_EFFECT_READ) {
         jq_free(effect->u.read.ids);
         jq_free(effect->u.read.key);
+        jq_free(effect->u.read.label);
         effect->u.read.ids = NULL;
         effect->u.read.key = NULL;
+        effect->u.read.label = NULL;
     }
 }

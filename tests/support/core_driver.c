@@ -154,6 +154,7 @@ void driver_collect(struct driver *d)
             d->reads[d->read_count++] = effect.u.read;
             effect.u.read.ids = NULL;
             effect.u.read.key = NULL;
+            effect.u.read.label = NULL;
         } else if (effect.kind == JQ_EFFECT_CLOSE) {
             d->closed++;
         }
@@ -240,6 +241,7 @@ static void answer_reads(struct driver *d)
         OK(jq_core_loaded(d->core, d->now, read.token, JQ_OK, answer->jobs, answer->count, more));
         jq_free(read.ids);
         jq_free(read.key);
+        jq_free(read.label);
         driver_collect(d);
     }
 }
