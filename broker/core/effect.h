@@ -23,7 +23,7 @@ enum jq_read_kind {
     JQ_READ_LIST,   /* newest first, before `before_id`, of `states` (bit mask, 0: all) and `queue`
                        (0: all), that pass the filters */
     JQ_READ_OLDEST, /* jobs that have ended, oldest id first, after `before_id` (0: from the first),
-                       of `queue` (0: all) */
+                       of `states` and `queue` */
 };
 
 /* Which columns a read needs beside the job's own. */
@@ -45,8 +45,8 @@ struct jq_read {
     uint32_t states;
     uint64_t before_id;
     uint32_t limit;
-    /* LIST: filters. */
-    jq_ns created_after, created_before; /* 0: any */
+    /* LIST: filters. created_after <= created_at < created_before; 0: any */
+    jq_ns created_after, created_before;
     char *label; /* owned; jq_free. The bytes of an encoded label record that the options must have
                     in them, or of its beginning; the reader checks what it gets. NULL: all */
     uint32_t label_size;

@@ -133,6 +133,20 @@ static enum jq_err make_worker(const struct jq_worker_record *from, void **ret_m
     return JQ_OK;
 }
 
+static enum jq_err make_limit(const struct jq_limit_record *from, void **ret_made)
+{
+    struct jq_memory_limit *limit = jq_alloc(sizeof(*limit) + from->name.size);
+
+    if (!limit)
+        return JQ_ENOMEM;
+    uint8_t *at = limit->bytes;
+    limit->record = *from;
+    limit->next = NULL;
+    keep(&limit->record.name, &at);
+    *ret_made = limit;
+    return JQ_OK;
+}
+
 enum jq_err jq_memory_row_make(const struct jq_store_op *op, void **ret_made)
 {
     switch (op->kind) {
@@ -145,13 +159,14 @@ enum jq_err jq_memory_row_make(const struct jq_store_op *op, void **ret_made)
         return make_request(&op->u.request, ret_made);
     case JQ_OP_WORKER_PUT:
         return make_worker(&op->u.worker, ret_made);
+    case JQ_OP_LIMIT_PUT:
+        return make_limit(&op->u.limit, ret_made);
     case JQ_OP_NONE:
     case JQ_OP_JOB_DELETE:
     case JQ_OP_QUEUE_DELETE:
     case JQ_OP_REQUEST_DELETE:
     case JQ_OP_SESSION_DELETE:
     case JQ_OP_WORKER_DELETE:
-    case JQ_OP_LIMIT_PUT:
     case JQ_OP_LIMIT_DELETE:
         break;
     }
@@ -314,14 +329,64 @@ static void session_delete(struct jq_memory_rows *rows, uint64_t session)
     }
 }
 
+/* Its ended jobs too. */
+static void queue_delete(struct jq_memory_rows *rows, uint32_t id)
+{
+    /* Removing may close holes: the place of what comes next is looked up. */
+    for (size_t at = 0; at < rows->jobs.count;) {
+        const struct jq_table_slot slot = rows->jobs.slots[at++];
+        const struct jq_memory_job *job = slot.row;
+        if (!job || job->record.queue != id || !jq_state_is_terminal(job->record.state))
+            continue;
+        job_leave(rows, jq_table_remove(&rows->jobs, slot.key));
+        at = jq_table_seek(&rows->jobs, slot.key);
+    }
+    jq_free(jq_table_remove(&rows->queues, key_of(id, 0)));
+}
+
+/* As SQLite orders bytes. */
+static int compare_names(struct jq_view a, struct jq_view b)
+{
+    const size_t shorter = a.size < b.size ? a.size : b.size;
+    const int order = shorter > 0 ? memcmp(a.data, b.data, shorter) : 0;
+
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+/* Where the limit of this name is, or would be. */
+static struct jq_memory_limit **limit_place(struct jq_memory_rows *rows, struct jq_view name)
+{
+    struct jq_memory_limit **place = &rows->limits;
+
+    while (*place && compare_names((*place)->record.name, name) < 0)
+        place = &(*place)->next;
+    return place;
+}
+
+static void limit_delete(struct jq_memory_rows *rows, struct jq_view name)
+{
+    struct jq_memory_limit **place = limit_place(rows, name), *limit = *place;
+
+    if (!limit || !jq_view_equal(limit->record.name, name))
+        return;
+    *place = limit->next;
+    jq_free(limit);
+}
+
+static void limit_put(struct jq_memory_rows *rows, struct jq_memory_limit *limit)
+{
+    limit_delete(rows, limit->record.name);
+    struct jq_memory_limit **place = limit_place(rows, limit->record.name);
+    limit->next = *place;
+    *place = limit;
+}
+
 void jq_memory_rows_apply(struct jq_memory_rows *rows, const struct jq_store_op *op, void *made)
 {
     const struct jq_request_record *request = &op->u.request;
 
     switch (op->kind) {
     case JQ_OP_NONE:
-    case JQ_OP_LIMIT_PUT:
-    case JQ_OP_LIMIT_DELETE:
         break;
     case JQ_OP_JOB_PUT:
         job_put(rows, made);
@@ -336,7 +401,7 @@ void jq_memory_rows_apply(struct jq_memory_rows *rows, const struct jq_store_op 
         jq_free(jq_table_put(&rows->queues, key_of(op->u.queue.id, 0), made));
         break;
     case JQ_OP_QUEUE_DELETE:
-        jq_free(jq_table_remove(&rows->queues, key_of(op->u.queue.id, 0)));
+        queue_delete(rows, op->u.queue.id);
         break;
     case JQ_OP_REQUEST_PUT:
         jq_free(jq_table_put(&rows->requests, key_of(request->session, request->number), made));
@@ -352,6 +417,12 @@ void jq_memory_rows_apply(struct jq_memory_rows *rows, const struct jq_store_op 
         break;
     case JQ_OP_WORKER_DELETE:
         jq_free(jq_table_remove(&rows->workers, key_of(op->u.worker.session, 0)));
+        break;
+    case JQ_OP_LIMIT_PUT:
+        limit_put(rows, made);
+        break;
+    case JQ_OP_LIMIT_DELETE:
+        limit_delete(rows, op->u.limit.name);
         break;
     }
 }
@@ -369,6 +440,8 @@ void jq_memory_rows_fini(struct jq_memory_rows *rows)
     free_rows(&rows->queues, JQ_OP_QUEUE_PUT);
     free_rows(&rows->requests, JQ_OP_REQUEST_PUT);
     free_rows(&rows->workers, JQ_OP_WORKER_PUT);
+    while (rows->limits)
+        limit_delete(rows, rows->limits->record.name);
     jq_map_fini(&rows->keys);
     *rows = (struct jq_memory_rows){ 0 };
 }

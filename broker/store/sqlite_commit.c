@@ -148,6 +148,13 @@ static int run_bound(struct jq_sqlite *sqlite, enum jq_sql which, int code)
     return code == SQLITE_OK ? run(sqlite, which) : code;
 }
 
+/* Its ended jobs have no index by queue: a kept job would pay for it, a removed queue is rare. */
+static int queue_delete(struct jq_sqlite *sqlite, uint32_t id)
+{
+    const int code = run_with_id(sqlite, JQ_SQL_QUEUE_ENDED_DELETE, id);
+    return code == SQLITE_OK ? run_with_id(sqlite, JQ_SQL_QUEUE_DELETE, id) : code;
+}
+
 static int other(struct jq_sqlite *sqlite, const struct jq_store_op *op)
 {
     sqlite3_stmt *const *statements = sqlite->statements;
@@ -159,7 +166,7 @@ static int other(struct jq_sqlite *sqlite, const struct jq_store_op *op)
         code = jq_row_bind_queue(statements[JQ_SQL_QUEUE_PUT], &op->u.queue);
         return run_bound(sqlite, JQ_SQL_QUEUE_PUT, code);
     case JQ_OP_QUEUE_DELETE:
-        return run_with_id(sqlite, JQ_SQL_QUEUE_DELETE, op->u.queue.id);
+        return queue_delete(sqlite, op->u.queue.id);
     case JQ_OP_REQUEST_PUT:
         code = jq_row_bind_request(statements[JQ_SQL_REQUEST_PUT], request);
         return run_bound(sqlite, JQ_SQL_REQUEST_PUT, code);
@@ -175,12 +182,16 @@ static int other(struct jq_sqlite *sqlite, const struct jq_store_op *op)
         return run_bound(sqlite, JQ_SQL_WORKER_PUT, code);
     case JQ_OP_WORKER_DELETE:
         return run_with_id(sqlite, JQ_SQL_WORKER_DELETE, op->u.worker.session);
+    case JQ_OP_LIMIT_PUT:
+        code = jq_row_bind_limit(statements[JQ_SQL_LIMIT_PUT], &op->u.limit);
+        return run_bound(sqlite, JQ_SQL_LIMIT_PUT, code);
+    case JQ_OP_LIMIT_DELETE:
+        code = jq_row_bind_limit_name(statements[JQ_SQL_LIMIT_DELETE], &op->u.limit);
+        return run_bound(sqlite, JQ_SQL_LIMIT_DELETE, code);
     case JQ_OP_NONE:
     case JQ_OP_JOB_PUT:
     case JQ_OP_JOB_SET:
     case JQ_OP_JOB_DELETE:
-    case JQ_OP_LIMIT_PUT:
-    case JQ_OP_LIMIT_DELETE:
         break;
     }
     return SQLITE_OK;

@@ -163,6 +163,15 @@ static enum jq_err memory_load_workers(struct jq_backend *backend, jq_each_worke
     return JQ_OK;
 }
 
+static enum jq_err memory_load_limits(struct jq_backend *backend, jq_each_limit_fn *each, void *arg)
+{
+    const struct jq_memory_limit *limit = memory_of(backend)->rows.limits;
+
+    for (; limit; limit = limit->next)
+        JQ_TRY(each(arg, &limit->record));
+    return JQ_OK;
+}
+
 /* A row as a record with the wanted parts; the rest is empty, as on disk. */
 static enum jq_err give(const struct jq_memory_job *row, uint32_t parts, jq_each_job_fn *each,
                         void *arg)
@@ -282,6 +291,21 @@ static enum jq_err memory_load_jobs(struct jq_backend *backend, const struct jq_
 
 /* --- reads --- */
 
+/* Of the queue and states that are asked for. */
+static bool is_of(const struct jq_memory_job *row, const struct jq_read *read)
+{
+    return row && (!read->queue || row->record.queue == read->queue) &&
+           (!read->states || read->states >> row->record.state & 1);
+}
+
+static bool passes(const struct jq_job_record *job, const struct jq_read *read)
+{
+    return (!read->created_after || job->created_at >= read->created_after) &&
+           (!read->created_before || job->created_at < read->created_before) &&
+           (!read->label ||
+            memmem(job->options.data, job->options.size, read->label, read->label_size));
+}
+
 static enum jq_err read_list(const struct jq_table *jobs, const struct jq_read *read,
                              jq_each_job_fn *each, void *arg, bool *ret_more)
 {
@@ -292,8 +316,26 @@ static enum jq_err read_list(const struct jq_table *jobs, const struct jq_read *
         at = jq_table_seek(jobs, (struct jq_key){ .major = read->before_id });
     while (at-- > 0) {
         const struct jq_memory_job *row = jobs->slots[at].row;
-        if (!row || (read->queue && row->record.queue != read->queue) ||
-            (read->states && !(read->states >> row->record.state & 1)))
+        if (!is_of(row, read) || !passes(&row->record, read))
+            continue;
+        if (given++ == read->limit) {
+            *ret_more = true;
+            return JQ_OK;
+        }
+        JQ_TRY(give(row, read->parts, each, arg));
+    }
+    return JQ_OK;
+}
+
+static enum jq_err read_oldest(const struct jq_table *jobs, const struct jq_read *read,
+                               jq_each_job_fn *each, void *arg, bool *ret_more)
+{
+    uint32_t given = 0;
+    size_t at = jq_table_seek(jobs, (struct jq_key){ .major = read->before_id, .minor = 1 });
+
+    for (; at < jobs->count; at++) {
+        const struct jq_memory_job *row = jobs->slots[at].row;
+        if (!is_of(row, read) || !jq_state_is_terminal(row->record.state))
             continue;
         if (given++ == read->limit) {
             *ret_more = true;
@@ -315,6 +357,8 @@ static enum jq_err memory_read(struct jq_backend *backend, const struct jq_read 
         return JQ_OK;
     if (read->kind == JQ_READ_LIST)
         return read_list(&rows->jobs, read, each, arg, ret_more);
+    if (read->kind == JQ_READ_OLDEST)
+        return read_oldest(&rows->jobs, read, each, arg, ret_more);
     if (read->kind == JQ_READ_KEY) {
         row = jq_memory_rows_key(rows, jq_view_str(read->key));
         return row ? give(row, read->parts, each, arg) : JQ_OK;
@@ -349,6 +393,7 @@ const struct jq_store_ops jq_store_memory = {
     .load_jobs = memory_load_jobs,
     .load_requests = memory_load_requests,
     .load_workers = memory_load_workers,
+    .load_limits = memory_load_limits,
     .read = memory_read,
     .commit = memory_commit,
     .rest = memory_rest,
