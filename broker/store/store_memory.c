@@ -302,7 +302,7 @@ static bool passes(const struct jq_job_record *job, const struct jq_read *read)
 {
     return (!read->created_after || job->created_at >= read->created_after) &&
            (!read->created_before || job->created_at < read->created_before) &&
-           (!read->label ||
+           (!read->label || read->label_size == 0 ||
             memmem(job->options.data, job->options.size, read->label, read->label_size));
 }
 
