@@ -52,16 +52,32 @@ static inline uint64_t pair(uint32_t low, uint32_t high)
 
 /* --- binding --- */
 
+enum bound_kind { BOUND_UNKNOWN = 0, BOUND_NUMBER, BOUND_EMPTY };
+
 /* The first failure sticks; later binds are no harm. */
 struct binder {
     sqlite3_stmt *statement;
+    struct jq_bound *bound;
     int at;
     int code;
 };
 
+static inline struct binder binder_of(struct jq_sqlite *sqlite, enum jq_sql which, int at)
+{
+    return (struct binder){ .statement = sqlite->statements[which],
+                            .bound = &sqlite->bound[which],
+                            .at = at };
+}
+
 static inline void bind_number(struct binder *b, uint64_t number)
 {
-    const int code = sqlite3_bind_int64(b->statement, b->at++, (sqlite3_int64)number);
+    const int at = b->at++;
+
+    if (b->bound->kinds[at] == BOUND_NUMBER && b->bound->numbers[at] == number)
+        return;
+    const int code = sqlite3_bind_int64(b->statement, at, (sqlite3_int64)number);
+    b->bound->kinds[at] = code == SQLITE_OK ? BOUND_NUMBER : BOUND_UNKNOWN;
+    b->bound->numbers[at] = number;
     if (code != SQLITE_OK)
         b->code = code;
 }
@@ -74,9 +90,14 @@ static inline void bind_crc(struct binder *b, uint32_t crc)
 
 static inline void bind_bytes(struct binder *b, struct jq_view bytes)
 {
+    const int at = b->at++;
+
+    if (bytes.size == 0 && b->bound->kinds[at] == BOUND_EMPTY)
+        return;
     /* A NULL pointer would bind NULL. */
-    const int code = sqlite3_bind_blob64(b->statement, b->at++, bytes.size ? bytes.data : "",
-                                         bytes.size, SQLITE_STATIC);
+    const int code = sqlite3_bind_blob64(b->statement, at, bytes.size ? bytes.data : "", bytes.size,
+                                         SQLITE_STATIC);
+    b->bound->kinds[at] = code == SQLITE_OK && bytes.size == 0 ? BOUND_EMPTY : BOUND_UNKNOWN;
     if (code != SQLITE_OK)
         b->code = code;
 }

@@ -18,14 +18,14 @@ static int run(struct jq_sqlite *sqlite, enum jq_sql which)
 
 static int run_with_id(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t id)
 {
-    const int code = sqlite3_bind_int64(sqlite->statements[which], 1, (sqlite3_int64)id);
+    const int code = jq_row_bind_id(sqlite, which, 1, id);
     return code == SQLITE_OK ? run(sqlite, which) : code;
 }
 
 static int run_with_set(struct jq_sqlite *sqlite, enum jq_sql which,
                         const struct jq_job_record *job)
 {
-    const int code = jq_row_bind_set(sqlite->statements[which], 1, job);
+    const int code = jq_row_bind_set(sqlite, which, 1, job);
     return code == SQLITE_OK ? run(sqlite, which) : code;
 }
 
@@ -74,7 +74,7 @@ static uint32_t run_of(const struct jq_batch *batch, uint32_t first, is_kind_fn 
 /* Those that are in this one table. */
 static int delete_range(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t first, uint64_t last)
 {
-    const int code = sqlite3_bind_int64(sqlite->statements[which], 2, (sqlite3_int64)last);
+    const int code = jq_row_bind_id(sqlite, which, 2, last);
     return code == SQLITE_OK ? run_with_id(sqlite, which, first) : code;
 }
 
@@ -98,18 +98,18 @@ static int job_put(struct jq_sqlite *sqlite, const struct jq_store_op *op)
     const struct jq_job_record *job = &op->u.job;
     const bool ended = jq_state_is_terminal(job->state);
     const enum jq_sql which = ended ? JQ_SQL_ENDED_PUT : JQ_SQL_JOB_PUT;
-    sqlite3_stmt *statement = sqlite->statements[which];
     int code = SQLITE_OK;
 
     if (job->id <= sqlite->top_id)
         code = job_delete(sqlite, job->id); /* a replacement */
     if (code == SQLITE_OK)
-        code = jq_row_bind_set(statement, 1, job);
+        code = jq_row_bind_set(sqlite, which, 1, job);
     if (code == SQLITE_OK && ended)
-        code = jq_row_bind_result(statement, 1 + JQ_SET_COUNT, job->id,
+        code = jq_row_bind_result(sqlite, which, 1 + JQ_SET_COUNT, job->id,
                                   op->has_result ? op->result : NULL);
     if (code == SQLITE_OK)
-        code = jq_row_bind_fixed(statement, 1 + JQ_SET_COUNT + (ended ? JQ_RESULT_COUNT : 0), job);
+        code =
+            jq_row_bind_fixed(sqlite, which, 1 + JQ_SET_COUNT + (ended ? JQ_RESULT_COUNT : 0), job);
     return code == SQLITE_OK ? run(sqlite, which) : code;
 }
 
@@ -117,11 +117,10 @@ static int job_put(struct jq_sqlite *sqlite, const struct jq_store_op *op)
 static int run_with_result(struct jq_sqlite *sqlite, enum jq_sql which,
                            const struct jq_store_op *op)
 {
-    sqlite3_stmt *statement = sqlite->statements[which];
-    int code = sqlite3_bind_int64(statement, 1, (sqlite3_int64)op->u.job.id);
+    int code = jq_row_bind_id(sqlite, which, 1, op->u.job.id);
 
     if (code == SQLITE_OK)
-        code = jq_row_bind_result(statement, 1 + JQ_SET_COUNT, op->u.job.id,
+        code = jq_row_bind_result(sqlite, which, 1 + JQ_SET_COUNT, op->u.job.id,
                                   op->has_result ? op->result : NULL);
     return code == SQLITE_OK ? run(sqlite, which) : code;
 }
@@ -131,7 +130,7 @@ static int run_with_result(struct jq_sqlite *sqlite, enum jq_sql which,
 static int job_end(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool *ret_moved,
                    bool *ret_found)
 {
-    int code = jq_row_bind_set(sqlite->statements[JQ_SQL_JOB_END], 1, &op->u.job);
+    int code = jq_row_bind_set(sqlite, JQ_SQL_JOB_END, 1, &op->u.job);
 
     if (code == SQLITE_OK)
         code = run_with_result(sqlite, JQ_SQL_JOB_END, op);
@@ -196,36 +195,34 @@ static int queue_delete(struct jq_sqlite *sqlite, uint32_t id)
 
 static int other(struct jq_sqlite *sqlite, const struct jq_store_op *op)
 {
-    sqlite3_stmt *const *statements = sqlite->statements;
     const struct jq_request_record *request = &op->u.request;
     int code;
 
     switch (op->kind) {
     case JQ_OP_QUEUE_PUT:
-        code = jq_row_bind_queue(statements[JQ_SQL_QUEUE_PUT], &op->u.queue);
+        code = jq_row_bind_queue(sqlite, JQ_SQL_QUEUE_PUT, &op->u.queue);
         return run_bound(sqlite, JQ_SQL_QUEUE_PUT, code);
     case JQ_OP_QUEUE_DELETE:
         return queue_delete(sqlite, op->u.queue.id);
     case JQ_OP_REQUEST_PUT:
-        code = jq_row_bind_request(statements[JQ_SQL_REQUEST_PUT], request);
+        code = jq_row_bind_request(sqlite, JQ_SQL_REQUEST_PUT, request);
         return run_bound(sqlite, JQ_SQL_REQUEST_PUT, code);
     case JQ_OP_REQUEST_DELETE:
-        code = sqlite3_bind_int64(statements[JQ_SQL_REQUEST_DELETE], 2,
-                                  (sqlite3_int64)request->number);
+        code = jq_row_bind_id(sqlite, JQ_SQL_REQUEST_DELETE, 2, request->number);
         return code == SQLITE_OK ? run_with_id(sqlite, JQ_SQL_REQUEST_DELETE, request->session)
                                  : code;
     case JQ_OP_SESSION_DELETE:
         return run_with_id(sqlite, JQ_SQL_SESSION_DELETE, request->session);
     case JQ_OP_WORKER_PUT:
-        code = jq_row_bind_worker(statements[JQ_SQL_WORKER_PUT], &op->u.worker);
+        code = jq_row_bind_worker(sqlite, JQ_SQL_WORKER_PUT, &op->u.worker);
         return run_bound(sqlite, JQ_SQL_WORKER_PUT, code);
     case JQ_OP_WORKER_DELETE:
         return run_with_id(sqlite, JQ_SQL_WORKER_DELETE, op->u.worker.session);
     case JQ_OP_LIMIT_PUT:
-        code = jq_row_bind_limit(statements[JQ_SQL_LIMIT_PUT], &op->u.limit);
+        code = jq_row_bind_limit(sqlite, JQ_SQL_LIMIT_PUT, &op->u.limit);
         return run_bound(sqlite, JQ_SQL_LIMIT_PUT, code);
     case JQ_OP_LIMIT_DELETE:
-        code = jq_row_bind_limit_name(statements[JQ_SQL_LIMIT_DELETE], &op->u.limit);
+        code = jq_row_bind_limit_name(sqlite, JQ_SQL_LIMIT_DELETE, &op->u.limit);
         return run_bound(sqlite, JQ_SQL_LIMIT_DELETE, code);
     case JQ_OP_NONE:
     case JQ_OP_JOB_PUT:
@@ -287,7 +284,7 @@ static enum jq_err write_all(struct jq_sqlite *sqlite, const struct jq_batch *ba
                              struct jq_detail *detail)
 {
     JQ_TRY(apply_all(sqlite, batch, top_id, detail));
-    int code = jq_row_bind_meta(sqlite->statements[JQ_SQL_META_SET], meta);
+    int code = jq_row_bind_meta(sqlite, JQ_SQL_META_SET, meta);
     code = run_bound(sqlite, JQ_SQL_META_SET, code);
     if (code == SQLITE_OK)
         code = run(sqlite, JQ_SQL_COMMIT);

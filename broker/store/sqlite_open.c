@@ -229,7 +229,7 @@ static enum jq_err load_or_make_meta(struct jq_sqlite *sqlite, struct jq_detail 
     snprintf(sql, sizeof(sql), "INSERT INTO meta VALUES (1, 0, 1, 1, 0, 0, x'%s')", id);
     JQ_TRY(jq_sqlite_exec(sqlite, "BEGIN IMMEDIATE", detail));
     JQ_TRY(jq_sqlite_exec(sqlite, sql, detail));
-    int code = jq_row_bind_meta(sqlite->statements[JQ_SQL_META_SET], meta); /* its CRC */
+    int code = jq_row_bind_meta(sqlite, JQ_SQL_META_SET, meta); /* its CRC */
     if (code == SQLITE_OK && sqlite3_step(sqlite->statements[JQ_SQL_META_SET]) != SQLITE_DONE)
         code = sqlite3_errcode(sqlite->db);
     sqlite3_reset(sqlite->statements[JQ_SQL_META_SET]);

@@ -56,9 +56,10 @@ static uint32_t crc_output(uint64_t id, const struct jq_result_record *r)
 
 /* --- binding --- */
 
-int jq_row_bind_set(sqlite3_stmt *statement, int at, const struct jq_job_record *job)
+int jq_row_bind_set(struct jq_sqlite *sqlite, enum jq_sql which, int at,
+                    const struct jq_job_record *job)
 {
-    struct binder b = { .statement = statement, .at = at };
+    struct binder b = binder_of(sqlite, which, at);
 
     bind_number(&b, job->id);
     bind_number(&b, (uint64_t)job->state);
@@ -76,9 +77,10 @@ int jq_row_bind_set(sqlite3_stmt *statement, int at, const struct jq_job_record 
     return b.code;
 }
 
-int jq_row_bind_fixed(sqlite3_stmt *statement, int at, const struct jq_job_record *job)
+int jq_row_bind_fixed(struct jq_sqlite *sqlite, enum jq_sql which, int at,
+                      const struct jq_job_record *job)
 {
-    struct binder b = { .statement = statement, .at = at };
+    struct binder b = binder_of(sqlite, which, at);
 
     bind_number(&b, job->queue);
     bind_number(&b, (uint64_t)(int64_t)job->priority);
@@ -94,12 +96,20 @@ int jq_row_bind_fixed(sqlite3_stmt *statement, int at, const struct jq_job_recor
     return b.code;
 }
 
-int jq_row_bind_result(sqlite3_stmt *statement, int at, uint64_t id,
+int jq_row_bind_id(struct jq_sqlite *sqlite, enum jq_sql which, int at, uint64_t id)
+{
+    struct binder b = binder_of(sqlite, which, at);
+
+    bind_number(&b, id);
+    return b.code;
+}
+
+int jq_row_bind_result(struct jq_sqlite *sqlite, enum jq_sql which, int at, uint64_t id,
                        const struct jq_result_record *result)
 {
     static const struct jq_result_record none = { 0 };
     const struct jq_result_record *r = result ? result : &none;
-    struct binder b = { .statement = statement, .at = at };
+    struct binder b = binder_of(sqlite, which, at);
 
     bind_number(&b, result != NULL);
     bind_number(&b, (uint64_t)r->ended_at);

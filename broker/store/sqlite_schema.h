@@ -25,6 +25,7 @@
 #define JQ_FIXED_COLUMNS \
     "queue, priority, owner, created_at, crc, payload_crc, handler, title, key, options, payload"
 enum { JQ_SET_COUNT = 13, JQ_RESULT_COUNT = 20, JQ_FIXED_COUNT = 11 };
+enum { JQ_PARAMETERS_MAX = JQ_SET_COUNT + JQ_RESULT_COUNT + JQ_FIXED_COUNT };
 
 /* A job's columns as they are read; ?1 says which of the large ones (JQ_READ_...). */
 #define JQ_LIVE_ROW                                                                   \

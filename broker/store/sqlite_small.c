@@ -38,9 +38,10 @@ static void bind_queue_added(struct binder *b, const struct jq_queue_record *que
     bind_number(b, queue->aging_ms);
 }
 
-int jq_row_bind_queue(sqlite3_stmt *statement, const struct jq_queue_record *queue)
+int jq_row_bind_queue(struct jq_sqlite *sqlite, enum jq_sql which,
+                      const struct jq_queue_record *queue)
 {
-    struct binder b = { .statement = statement, .at = 1 };
+    struct binder b = binder_of(sqlite, which, 1);
 
     bind_number(&b, queue->id);
     bind_number(&b, queue->order);
@@ -65,9 +66,10 @@ static uint32_t crc_request(const struct jq_request_record *r)
                      r->each);
 }
 
-int jq_row_bind_request(sqlite3_stmt *statement, const struct jq_request_record *request)
+int jq_row_bind_request(struct jq_sqlite *sqlite, enum jq_sql which,
+                        const struct jq_request_record *request)
 {
-    struct binder b = { .statement = statement, .at = 1 };
+    struct binder b = binder_of(sqlite, which, 1);
 
     bind_number(&b, request->session);
     bind_number(&b, request->number);
@@ -84,9 +86,10 @@ static uint32_t crc_worker(const struct jq_worker_record *worker)
     return crc_bytes(CRC_NUMBERS(worker->session, worker->bound, worker->name.size), worker->name);
 }
 
-int jq_row_bind_worker(sqlite3_stmt *statement, const struct jq_worker_record *worker)
+int jq_row_bind_worker(struct jq_sqlite *sqlite, enum jq_sql which,
+                       const struct jq_worker_record *worker)
 {
-    struct binder b = { .statement = statement, .at = 1 };
+    struct binder b = binder_of(sqlite, which, 1);
 
     bind_number(&b, worker->session);
     bind_number(&b, worker->bound);
@@ -100,17 +103,19 @@ static uint32_t crc_limit(const struct jq_limit_record *limit)
     return crc_bytes(CRC_NUMBERS(limit->max, limit->name.size), limit->name);
 }
 
-int jq_row_bind_limit_name(sqlite3_stmt *statement, const struct jq_limit_record *limit)
+int jq_row_bind_limit_name(struct jq_sqlite *sqlite, enum jq_sql which,
+                           const struct jq_limit_record *limit)
 {
-    struct binder b = { .statement = statement, .at = 1 };
+    struct binder b = binder_of(sqlite, which, 1);
 
     bind_bytes(&b, limit->name);
     return b.code;
 }
 
-int jq_row_bind_limit(sqlite3_stmt *statement, const struct jq_limit_record *limit)
+int jq_row_bind_limit(struct jq_sqlite *sqlite, enum jq_sql which,
+                      const struct jq_limit_record *limit)
 {
-    struct binder b = { .statement = statement, .at = 1 };
+    struct binder b = binder_of(sqlite, which, 1);
 
     bind_bytes(&b, limit->name);
     bind_number(&b, limit->max);
@@ -125,9 +130,9 @@ static uint32_t crc_meta(const struct jq_store_meta *meta)
         jq_view(meta->store_id, sizeof(meta->store_id)));
 }
 
-int jq_row_bind_meta(sqlite3_stmt *statement, const struct jq_store_meta *meta)
+int jq_row_bind_meta(struct jq_sqlite *sqlite, enum jq_sql which, const struct jq_store_meta *meta)
 {
-    struct binder b = { .statement = statement, .at = 1 };
+    struct binder b = binder_of(sqlite, which, 1);
 
     bind_number(&b, meta->commit_sequence);
     bind_number(&b, meta->next_id);
