@@ -23,7 +23,7 @@ enum jq_read_kind {
     JQ_READ_LIST,   /* newest first, before `before_id`, of `states` (bit mask, 0: all) and `queue`
                        (0: all), that pass the filters */
     JQ_READ_OLDEST, /* jobs that have ended, oldest id first, after `before_id` (0: from the first),
-                       of `queue` (0: all) */
+                       of `states` and `queue` */
 };
 
 /* Which columns a read needs beside the job's own. */

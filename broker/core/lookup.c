@@ -57,7 +57,7 @@ static enum jq_err reserve_token(struct jq_lookup *lookup)
     return JQ_OK;
 }
 
-/* Takes read->ids and read->key when it returns OK. */
+/* Takes read->ids, read->key and read->label when it returns OK. */
 static enum jq_err send(struct jq_core *core, struct jq_lookup *lookup, struct jq_read *read,
                         uint32_t index)
 {

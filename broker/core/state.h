@@ -636,7 +636,7 @@ void jq_break_peer(struct jq_core *core, struct jq_peer *peer);
 void jq_close_peer(struct jq_core *core, uint64_t peer);
 void jq_trace(struct jq_core *core, int level, const char *event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-/* Takes read->ids and read->key. ENOMEM: they are still the caller's. */
+/* Takes read->ids, read->key and read->label. ENOMEM: they are still the caller's. */
 JQ_MUST_USE enum jq_err jq_ask_store(struct jq_core *core, const struct jq_read *read);
 /* Somebody waits for this batch: commit soon. */
 void jq_batch_urge(struct jq_core *core, uint64_t batch);

@@ -120,7 +120,9 @@ enum jq_store_op_kind {
                        failures, worker, history; and result */
     JQ_OP_JOB_DELETE,     /* job.id, its result too */
     JQ_OP_QUEUE_PUT,      /* queue, insert or replace */
-    JQ_OP_QUEUE_DELETE,   /* queue.id */
+    JQ_OP_QUEUE_DELETE,   /* queue.id, and its jobs that have ended. It has no others, and nothing
+                             behind it in the batch is about one of its jobs. Walks all ended jobs:
+                             0.12 s for a million of any queue, 2 us for each of its own */
     JQ_OP_REQUEST_PUT,    /* request */
     JQ_OP_REQUEST_DELETE, /* request.session, request.number */
     JQ_OP_SESSION_DELETE, /* request.session: all its requests. Applied where it stands: PUTs after

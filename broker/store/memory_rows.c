@@ -141,6 +141,7 @@ static enum jq_err make_limit(const struct jq_limit_record *from, void **ret_mad
         return JQ_ENOMEM;
     uint8_t *at = limit->bytes;
     limit->record = *from;
+    limit->next = NULL;
     keep(&limit->record.name, &at);
     *ret_made = limit;
     return JQ_OK;
@@ -245,7 +246,7 @@ struct jq_memory_job *jq_memory_rows_job(const struct jq_memory_rows *rows, uint
 
 enum jq_err jq_memory_rows_reserve(struct jq_memory_rows *rows, const struct jq_batch *batch)
 {
-    size_t jobs = 0, queues = 0, requests = 0, workers = 0, limits = 0, keys = 0;
+    size_t jobs = 0, queues = 0, requests = 0, workers = 0, keys = 0;
 
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct jq_store_op *op = &batch->ops[i];
@@ -254,13 +255,11 @@ enum jq_err jq_memory_rows_reserve(struct jq_memory_rows *rows, const struct jq_
         queues += op->kind == JQ_OP_QUEUE_PUT;
         requests += op->kind == JQ_OP_REQUEST_PUT;
         workers += op->kind == JQ_OP_WORKER_PUT;
-        limits += op->kind == JQ_OP_LIMIT_PUT;
     }
     JQ_TRY(jq_table_reserve(&rows->jobs, jobs));
     JQ_TRY(jq_table_reserve(&rows->queues, queues));
     JQ_TRY(jq_table_reserve(&rows->requests, requests));
     JQ_TRY(jq_table_reserve(&rows->workers, workers));
-    JQ_TRY(jq_table_reserve(&rows->limits, limits));
     return jq_map_reserve(&rows->keys, keys);
 }
 
@@ -330,18 +329,64 @@ static void session_delete(struct jq_memory_rows *rows, uint64_t session)
     }
 }
 
+/* Its ended jobs too. */
+static void queue_delete(struct jq_memory_rows *rows, uint32_t id)
+{
+    /* Removing may close holes: the place of what comes next is looked up. */
+    for (size_t at = 0; at < rows->jobs.count;) {
+        const struct jq_table_slot slot = rows->jobs.slots[at++];
+        const struct jq_memory_job *job = slot.row;
+        if (!job || job->record.queue != id || !jq_state_is_terminal(job->record.state))
+            continue;
+        job_leave(rows, jq_table_remove(&rows->jobs, slot.key));
+        at = jq_table_seek(&rows->jobs, slot.key);
+    }
+    jq_free(jq_table_remove(&rows->queues, key_of(id, 0)));
+}
+
+/* As SQLite orders bytes. */
+static int compare_names(struct jq_view a, struct jq_view b)
+{
+    const size_t shorter = a.size < b.size ? a.size : b.size;
+    const int order = shorter > 0 ? memcmp(a.data, b.data, shorter) : 0;
+
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+/* Where the limit of this name is, or would be. */
+static struct jq_memory_limit **limit_place(struct jq_memory_rows *rows, struct jq_view name)
+{
+    struct jq_memory_limit **place = &rows->limits;
+
+    while (*place && compare_names((*place)->record.name, name) < 0)
+        place = &(*place)->next;
+    return place;
+}
+
+static void limit_delete(struct jq_memory_rows *rows, struct jq_view name)
+{
+    struct jq_memory_limit **place = limit_place(rows, name), *limit = *place;
+
+    if (!limit || !jq_view_equal(limit->record.name, name))
+        return;
+    *place = limit->next;
+    jq_free(limit);
+}
+
+static void limit_put(struct jq_memory_rows *rows, struct jq_memory_limit *limit)
+{
+    limit_delete(rows, limit->record.name);
+    struct jq_memory_limit **place = limit_place(rows, limit->record.name);
+    limit->next = *place;
+    *place = limit;
+}
+
 void jq_memory_rows_apply(struct jq_memory_rows *rows, const struct jq_store_op *op, void *made)
 {
     const struct jq_request_record *request = &op->u.request;
 
     switch (op->kind) {
     case JQ_OP_NONE:
-        break;
-    case JQ_OP_LIMIT_PUT:
-        jq_free(jq_table_put(&rows->limits, key_of(hash_of(op->u.limit.name), 0), made));
-        break;
-    case JQ_OP_LIMIT_DELETE:
-        jq_free(jq_table_remove(&rows->limits, key_of(hash_of(op->u.limit.name), 0)));
         break;
     case JQ_OP_JOB_PUT:
         job_put(rows, made);
@@ -356,7 +401,7 @@ void jq_memory_rows_apply(struct jq_memory_rows *rows, const struct jq_store_op 
         jq_free(jq_table_put(&rows->queues, key_of(op->u.queue.id, 0), made));
         break;
     case JQ_OP_QUEUE_DELETE:
-        jq_free(jq_table_remove(&rows->queues, key_of(op->u.queue.id, 0)));
+        queue_delete(rows, op->u.queue.id);
         break;
     case JQ_OP_REQUEST_PUT:
         jq_free(jq_table_put(&rows->requests, key_of(request->session, request->number), made));
@@ -372,6 +417,12 @@ void jq_memory_rows_apply(struct jq_memory_rows *rows, const struct jq_store_op 
         break;
     case JQ_OP_WORKER_DELETE:
         jq_free(jq_table_remove(&rows->workers, key_of(op->u.worker.session, 0)));
+        break;
+    case JQ_OP_LIMIT_PUT:
+        limit_put(rows, made);
+        break;
+    case JQ_OP_LIMIT_DELETE:
+        limit_delete(rows, op->u.limit.name);
         break;
     }
 }
@@ -389,7 +440,8 @@ void jq_memory_rows_fini(struct jq_memory_rows *rows)
     free_rows(&rows->queues, JQ_OP_QUEUE_PUT);
     free_rows(&rows->requests, JQ_OP_REQUEST_PUT);
     free_rows(&rows->workers, JQ_OP_WORKER_PUT);
-    free_rows(&rows->limits, JQ_OP_LIMIT_PUT);
+    while (rows->limits)
+        limit_delete(rows, rows->limits->record.name);
     jq_map_fini(&rows->keys);
     *rows = (struct jq_memory_rows){ 0 };
 }

@@ -42,18 +42,19 @@ struct jq_memory_worker {
 
 struct jq_memory_limit {
     struct jq_limit_record record;
+    struct jq_memory_limit *next;
     uint8_t bytes[];
 };
 
 /* A zeroed struct is empty. */
 struct jq_memory_rows {
-    struct jq_table jobs;     /* key: id */
-    struct jq_table queues;   /* id */
-    struct jq_table requests; /* session, number */
-    struct jq_table workers;  /* session */
-    struct jq_table limits;   /* hash of the name */
-    struct jq_map keys;       /* hash of a user's key -> chain of jobs */
-    uint64_t job_bytes;       /* what jobs and their results take */
+    struct jq_table jobs;           /* key: id */
+    struct jq_table queues;         /* id */
+    struct jq_table requests;       /* session, number */
+    struct jq_table workers;        /* session */
+    struct jq_memory_limit *limits; /* few; by name */
+    struct jq_map keys;             /* hash of a user's key -> chain of jobs */
+    uint64_t job_bytes;             /* what jobs and their results take */
 };
 
 void jq_memory_rows_fini(struct jq_memory_rows *rows);

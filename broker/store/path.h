@@ -14,7 +14,7 @@
 /* Bytes 68..71 of the file, "JQST". */
 #define JQ_STORE_APPLICATION_ID 0x4a515354
 /* Bytes 60..63. Raised with every step of the schema (sqlite_schema.c). */
-#define JQ_STORE_VERSION 1
+#define JQ_STORE_VERSION 2
 
 struct jq_store_path {
     char file[PATH_MAX]; /* absolute, links resolved: two names of one store have one lock */

@@ -21,10 +21,19 @@ enum jq_sql {
     JQ_SQL_COUNT
 };
 
+/* What the parameters of a statement are: SQLite keeps them through a reset, and most of a job's
+ * are those of the job before. Only the others are bound: binding took a tenth of put-then-delete.
+ */
+struct jq_bound {
+    uint64_t numbers[JQ_PARAMETERS_MAX + 1];
+    uint8_t kinds[JQ_PARAMETERS_MAX + 1]; /* enum bound_kind of sqlite_columns.h */
+};
+
 struct jq_sqlite {
     struct jq_backend backend; /* first: ops */
     sqlite3 *db;
     sqlite3_stmt *statements[JQ_SQL_COUNT];
+    struct jq_bound bound[JQ_SQL_COUNT];
     struct jq_store_path path;
     struct jq_mark mark;
     struct jq_store_meta meta; /* of the last commit */
@@ -48,9 +57,19 @@ static inline struct jq_sqlite *jq_sqlite_of(struct jq_backend *backend)
 enum jq_err jq_sqlite_open(const struct jq_store_conf *conf, struct jq_backend **ret_backend,
                            struct jq_detail *ret_detail);
 void jq_sqlite_close(struct jq_backend **backend);
+enum jq_err jq_sqlite_exec(struct jq_sqlite *sqlite, const char *sql, struct jq_detail *detail);
+/* The first column of the first row, as text. "" when there is none. */
+enum jq_err jq_sqlite_query(struct jq_sqlite *sqlite, const char *sql, char *text, size_t size,
+                            struct jq_detail *detail);
 /* Translates an SQLite result code, with the connection's message into detail. Never JQ_OK. */
 enum jq_err jq_sqlite_error(const struct jq_sqlite *sqlite, int code, const char *doing,
                             struct jq_detail *detail);
+
+/* --- sqlite_upgrade.c: from an earlier version of the store to this one --- */
+enum jq_err jq_sqlite_check_version(struct jq_sqlite *sqlite, int *ret_version,
+                                    struct jq_detail *detail);
+/* Copies the store to FILE.VERSION.bak, then brings it to JQ_STORE_VERSION. Nothing when it is. */
+enum jq_err jq_sqlite_upgrade(struct jq_sqlite *sqlite, int version, struct jq_detail *detail);
 
 /* --- sqlite_rest.c: between commits --- */
 enum jq_err jq_sqlite_rest(struct jq_backend *backend, bool idle, struct jq_detail *ret_detail);
@@ -70,24 +89,36 @@ enum jq_err jq_sqlite_load_jobs(struct jq_backend *backend, const struct jq_rang
 enum jq_err jq_sqlite_load_requests(struct jq_backend *backend, jq_each_request_fn *each,
                                     void *arg);
 enum jq_err jq_sqlite_load_workers(struct jq_backend *backend, jq_each_worker_fn *each, void *arg);
+enum jq_err jq_sqlite_load_limits(struct jq_backend *backend, jq_each_limit_fn *each, void *arg);
 enum jq_err jq_sqlite_read(struct jq_backend *backend, const struct jq_read *read,
                            jq_each_job_fn *each, void *arg, bool *ret_more);
 /* The row of META_GET, checked. ECORRUPT: absent or its CRC does not fit. */
 enum jq_err jq_sqlite_read_meta(struct jq_sqlite *sqlite, struct jq_store_meta *ret_meta);
 
-/* --- sqlite_row.c: records to parameters and columns to records, and the CRCs between --- */
+/* --- sqlite_row.c, sqlite_small.c: records to parameters and columns to records, and the CRCs
+ * between --- */
 
-/* Bind one group of columns from parameter or read it from column `at`. Bound bytes are borrowed
- * until the statement has been reset, read ones until it is stepped. An SQLite code: SQLITE_OK or
- * the first that failed. */
-int jq_row_bind_set(sqlite3_stmt *statement, int at, const struct jq_job_record *job);
-int jq_row_bind_fixed(sqlite3_stmt *statement, int at, const struct jq_job_record *job);
-int jq_row_bind_result(sqlite3_stmt *statement, int at, uint64_t id,
+/* Bind one group of columns from parameter `at` on. What these bind nobody else binds. Bound bytes
+ * are borrowed until the statement has been reset, read ones until it is stepped. An SQLite code:
+ * SQLITE_OK or the first that failed. */
+int jq_row_bind_set(struct jq_sqlite *sqlite, enum jq_sql which, int at,
+                    const struct jq_job_record *job);
+int jq_row_bind_fixed(struct jq_sqlite *sqlite, enum jq_sql which, int at,
+                      const struct jq_job_record *job);
+int jq_row_bind_result(struct jq_sqlite *sqlite, enum jq_sql which, int at, uint64_t id,
                        const struct jq_result_record *result); /* NULL: none */
-int jq_row_bind_queue(sqlite3_stmt *statement, const struct jq_queue_record *queue);
-int jq_row_bind_request(sqlite3_stmt *statement, const struct jq_request_record *request);
-int jq_row_bind_worker(sqlite3_stmt *statement, const struct jq_worker_record *worker);
-int jq_row_bind_meta(sqlite3_stmt *statement, const struct jq_store_meta *meta);
+int jq_row_bind_id(struct jq_sqlite *sqlite, enum jq_sql which, int at, uint64_t id);
+int jq_row_bind_queue(struct jq_sqlite *sqlite, enum jq_sql which,
+                      const struct jq_queue_record *queue);
+int jq_row_bind_request(struct jq_sqlite *sqlite, enum jq_sql which,
+                        const struct jq_request_record *request);
+int jq_row_bind_worker(struct jq_sqlite *sqlite, enum jq_sql which,
+                       const struct jq_worker_record *worker);
+int jq_row_bind_limit(struct jq_sqlite *sqlite, enum jq_sql which,
+                      const struct jq_limit_record *limit);
+int jq_row_bind_limit_name(struct jq_sqlite *sqlite, enum jq_sql which,
+                           const struct jq_limit_record *limit);
+int jq_row_bind_meta(struct jq_sqlite *sqlite, enum jq_sql which, const struct jq_store_meta *meta);
 
 /* A row of JQ_LIVE_ROW, or JQ_ENDED_ROW. What cannot be trusted sets job.damaged: a damaged result
  * is given as one that says so, never as what it says. EINVAL never; ENOMEM when SQLite had none.
@@ -98,6 +129,7 @@ enum jq_err jq_row_read_job(sqlite3_stmt *statement, bool ended, uint32_t parts,
 enum jq_err jq_row_read_queue(sqlite3_stmt *statement, struct jq_queue_record *ret_queue);
 enum jq_err jq_row_read_request(sqlite3_stmt *statement, struct jq_request_record *ret_request);
 enum jq_err jq_row_read_worker(sqlite3_stmt *statement, struct jq_worker_record *ret_worker);
+enum jq_err jq_row_read_limit(sqlite3_stmt *statement, struct jq_limit_record *ret_limit);
 enum jq_err jq_row_read_meta(sqlite3_stmt *statement, struct jq_store_meta *ret_meta);
 
 #endif

@@ -24,6 +24,7 @@ const struct jq_store_ops jq_store_sqlite = {
     .load_jobs = jq_sqlite_load_jobs,
     .load_requests = jq_sqlite_load_requests,
     .load_workers = jq_sqlite_load_workers,
+    .load_limits = jq_sqlite_load_limits,
     .read = jq_sqlite_read,
     .commit = jq_sqlite_commit,
     .rest = jq_sqlite_rest,
@@ -72,15 +73,14 @@ enum jq_err jq_sqlite_error(const struct jq_sqlite *sqlite, int code, const char
     return err;
 }
 
-static enum jq_err exec(struct jq_sqlite *sqlite, const char *sql, struct jq_detail *detail)
+enum jq_err jq_sqlite_exec(struct jq_sqlite *sqlite, const char *sql, struct jq_detail *detail)
 {
     const int code = sqlite3_exec(sqlite->db, sql, NULL, NULL, NULL);
     return code == SQLITE_OK ? JQ_OK : jq_sqlite_error(sqlite, code, "cannot open", detail);
 }
 
-/* The first column of the first row, as text. "" when there is none. */
-static enum jq_err query(struct jq_sqlite *sqlite, const char *sql, char *text, size_t size,
-                         struct jq_detail *detail)
+enum jq_err jq_sqlite_query(struct jq_sqlite *sqlite, const char *sql, char *text, size_t size,
+                            struct jq_detail *detail)
 {
     sqlite3_stmt *statement = NULL;
 
@@ -117,16 +117,16 @@ static enum jq_err connect(struct jq_sqlite *sqlite, struct jq_detail *detail)
     sqlite3_db_config(sqlite->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     /* Until the store has been accepted: a refused one keeps its log, for a second look. */
     sqlite3_db_config(sqlite->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    return exec(sqlite,
-                "PRAGMA locking_mode = EXCLUSIVE;" /* and no shared memory file */
-                "PRAGMA synchronous = FULL;"
-                "PRAGMA mmap_size = 0;" /* an I/O error would be SIGBUS */
-                "PRAGMA secure_delete = OFF;"
-                "PRAGMA cell_size_check = ON;"
-                "PRAGMA temp_store = MEMORY;"
-                "PRAGMA cache_size = -65536;"
-                "PRAGMA foreign_keys = OFF",
-                detail);
+    return jq_sqlite_exec(sqlite,
+                          "PRAGMA locking_mode = EXCLUSIVE;" /* and no shared memory file */
+                          "PRAGMA synchronous = FULL;"
+                          "PRAGMA mmap_size = 0;" /* an I/O error would be SIGBUS */
+                          "PRAGMA secure_delete = OFF;"
+                          "PRAGMA cell_size_check = ON;"
+                          "PRAGMA temp_store = MEMORY;"
+                          "PRAGMA cache_size = -65536;"
+                          "PRAGMA foreign_keys = OFF",
+                          detail);
 }
 
 static enum jq_err make_new(struct jq_sqlite *sqlite, struct jq_detail *detail)
@@ -150,31 +150,21 @@ static enum jq_err make_new(struct jq_sqlite *sqlite, struct jq_detail *detail)
     return jq_store_path_made(&sqlite->path, fresh, detail);
 }
 
-static enum jq_err migrate(struct jq_sqlite *sqlite, struct jq_detail *detail)
+static enum jq_err set_log(struct jq_sqlite *sqlite, struct jq_detail *detail)
 {
     char text[16];
 
-    JQ_TRY(query(sqlite, "PRAGMA user_version", text, sizeof(text), detail));
-    const int version = (int)strtol(text, NULL, 10);
-    if (version > JQ_STORE_VERSION || version < 0) {
-        jq_detail_set(detail, "%s has store version %d, this jobq knows up to %d",
-                      sqlite->path.file, version, JQ_STORE_VERSION);
-        return JQ_EVERSION;
-    }
-    const int code = jq_sqlite_migrate(sqlite->db, version);
-    if (code != SQLITE_OK)
-        return jq_sqlite_error(sqlite, code, "cannot make the tables", detail);
-    JQ_TRY(query(sqlite, "PRAGMA journal_mode = WAL", text, sizeof(text), detail));
+    JQ_TRY(jq_sqlite_query(sqlite, "PRAGMA journal_mode = WAL", text, sizeof(text), detail));
     if (strcmp(text, "wal") != 0) {
         jq_detail_set(detail, "%s: SQLite gives no write-ahead log here", sqlite->path.file);
         return JQ_EIO;
     }
-    JQ_TRY(query(sqlite, "PRAGMA page_size", text, sizeof(text), detail));
+    JQ_TRY(jq_sqlite_query(sqlite, "PRAGMA page_size", text, sizeof(text), detail));
     sqlite->page_bytes = (uint32_t)strtoul(text, NULL, 10);
     sqlite3_wal_autocheckpoint(sqlite->db, 0);
     sqlite3_wal_hook(sqlite->db, count_log, sqlite);
     /* The log's file keeps its size: writing over it syncs in half the time of growing it. */
-    return exec(sqlite, "PRAGMA journal_size_limit = -1", detail);
+    return jq_sqlite_exec(sqlite, "PRAGMA journal_size_limit = -1", detail);
 }
 
 static enum jq_err quick_check(struct jq_sqlite *sqlite, struct jq_detail *detail)
@@ -184,20 +174,21 @@ static enum jq_err quick_check(struct jq_sqlite *sqlite, struct jq_detail *detai
 
     if (stat(sqlite->path.file, &status) != 0 || status.st_size > QUICK_CHECK_MAX_BYTES)
         return JQ_OK;
-    JQ_TRY(query(sqlite, "PRAGMA quick_check(1)", text, sizeof(text), detail));
+    JQ_TRY(jq_sqlite_query(sqlite, "PRAGMA quick_check(1)", text, sizeof(text), detail));
     if (strcmp(text, "ok") == 0)
         return JQ_OK;
     return jq_store_path_damaged(sqlite->path.file, text, detail);
 }
 
-static enum jq_err prepare(struct jq_sqlite *sqlite, struct jq_detail *detail)
+/* The statements from `first` on, before `end`. */
+static enum jq_err prepare(struct jq_sqlite *sqlite, int first, int end, struct jq_detail *detail)
 {
     static const char *const texts[] = {
 #define SQL(name, text) [JQ_SQL_##name] = text,
 #include "broker/store/sqlite_statements.def"
     };
 
-    for (int i = 0; i < JQ_SQL_COUNT; i++) {
+    for (int i = first; i < end; i++) {
         const int code = sqlite3_prepare_v3(sqlite->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
                                             &sqlite->statements[i], NULL);
         if (code != SQLITE_OK)
@@ -221,30 +212,30 @@ static enum jq_err load_or_make_meta(struct jq_sqlite *sqlite, struct jq_detail 
     char count[16], text[32], sql[160], id[33];
     struct jq_store_meta *meta = &sqlite->meta;
 
-    JQ_TRY(query(sqlite, "SELECT count(*) FROM meta", count, sizeof(count), detail));
+    JQ_TRY(jq_sqlite_query(sqlite, "SELECT count(*) FROM meta", count, sizeof(count), detail));
     if (strcmp(count, "0") != 0) {
         const enum jq_err err = jq_sqlite_read_meta(sqlite, meta);
         return err == JQ_ECORRUPT
                    ? jq_store_path_damaged(sqlite->path.file, "its counters do not add up", detail)
                    : err;
     }
-    JQ_TRY(query(sqlite, "SELECT 1 FROM job UNION ALL SELECT 1 FROM ended LIMIT 1", text,
-                 sizeof(text), detail));
+    JQ_TRY(jq_sqlite_query(sqlite, "SELECT 1 FROM job UNION ALL SELECT 1 FROM ended LIMIT 1", text,
+                           sizeof(text), detail));
     if (text[0])
         return jq_store_path_damaged(sqlite->path.file, "it has jobs but no counters", detail);
     new_meta(meta);
     for (size_t i = 0; i < sizeof(meta->store_id); i++)
         snprintf(id + 2 * i, 3, "%02x", meta->store_id[i]);
     snprintf(sql, sizeof(sql), "INSERT INTO meta VALUES (1, 0, 1, 1, 0, 0, x'%s')", id);
-    JQ_TRY(exec(sqlite, "BEGIN IMMEDIATE", detail));
-    JQ_TRY(exec(sqlite, sql, detail));
-    int code = jq_row_bind_meta(sqlite->statements[JQ_SQL_META_SET], meta); /* its CRC */
+    JQ_TRY(jq_sqlite_exec(sqlite, "BEGIN IMMEDIATE", detail));
+    JQ_TRY(jq_sqlite_exec(sqlite, sql, detail));
+    int code = jq_row_bind_meta(sqlite, JQ_SQL_META_SET, meta); /* its CRC */
     if (code == SQLITE_OK && sqlite3_step(sqlite->statements[JQ_SQL_META_SET]) != SQLITE_DONE)
         code = sqlite3_errcode(sqlite->db);
     sqlite3_reset(sqlite->statements[JQ_SQL_META_SET]);
     if (code != SQLITE_OK)
         return jq_sqlite_error(sqlite, code, "cannot open", detail);
-    return exec(sqlite, "COMMIT", detail);
+    return jq_sqlite_exec(sqlite, "COMMIT", detail);
 }
 
 static enum jq_err no_queue(void *arg, const struct jq_queue_record *record)
@@ -268,6 +259,13 @@ static enum jq_err no_worker(void *arg, const struct jq_worker_record *record)
     return JQ_OK;
 }
 
+static enum jq_err no_limit(void *arg, const struct jq_limit_record *record)
+{
+    (void)arg;
+    (void)record;
+    return JQ_OK;
+}
+
 /* The small tables have no way to mark one row as damaged: they are right or the store is refused.
  */
 static enum jq_err check_rows(struct jq_sqlite *sqlite, struct jq_detail *detail)
@@ -284,15 +282,19 @@ static enum jq_err check_rows(struct jq_sqlite *sqlite, struct jq_detail *detail
         table = "workers";
         err = jq_sqlite_load_workers(&sqlite->backend, no_worker, NULL);
     }
+    if (err == JQ_OK) {
+        table = "limits";
+        err = jq_sqlite_load_limits(&sqlite->backend, no_limit, NULL);
+    }
     if (err != JQ_OK) {
         char what[64];
         snprintf(what, sizeof(what), "a row of its %s cannot be trusted", table);
         return err == JQ_ECORRUPT ? jq_store_path_damaged(sqlite->path.file, what, detail) : err;
     }
-    JQ_TRY(query(sqlite,
-                 "SELECT max(ifnull((SELECT max(id) FROM job), 0),"
-                 " ifnull((SELECT max(id) FROM ended), 0))",
-                 top, sizeof(top), detail));
+    JQ_TRY(jq_sqlite_query(sqlite,
+                           "SELECT max(ifnull((SELECT max(id) FROM job), 0),"
+                           " ifnull((SELECT max(id) FROM ended), 0))",
+                           top, sizeof(top), detail));
     sqlite->top_id = strtoull(top, NULL, 10);
     return JQ_OK;
 }
@@ -365,6 +367,8 @@ static enum jq_err check_loss(struct jq_sqlite *sqlite, bool accept_loss, struct
 static enum jq_err open_all(struct jq_sqlite *sqlite, const struct jq_store_conf *conf,
                             struct jq_detail *detail)
 {
+    int version;
+
     JQ_TRY(jq_store_path_open(conf->path, &sqlite->path, detail));
     const enum jq_err err = jq_mark_open(&sqlite->path, &sqlite->mark, detail);
     if (err != JQ_OK && !(err == JQ_ECORRUPT && conf->accept_loss))
@@ -373,11 +377,15 @@ static enum jq_err open_all(struct jq_sqlite *sqlite, const struct jq_store_conf
     if (sqlite->path.is_new)
         JQ_TRY(make_new(sqlite, detail));
     JQ_TRY(connect(sqlite, detail));
-    JQ_TRY(migrate(sqlite, detail));
+    JQ_TRY(jq_sqlite_check_version(sqlite, &version, detail));
+    JQ_TRY(set_log(sqlite, detail));
     JQ_TRY(quick_check(sqlite, detail));
-    JQ_TRY(prepare(sqlite, detail));
+    /* The counters are the same in every version: what has lost commits is not migrated. */
+    JQ_TRY(prepare(sqlite, 0, JQ_SQL_META_SET + 1, detail));
     JQ_TRY(load_or_make_meta(sqlite, detail));
     JQ_TRY(check_loss(sqlite, conf->accept_loss, detail));
+    JQ_TRY(jq_sqlite_upgrade(sqlite, version, detail));
+    JQ_TRY(prepare(sqlite, JQ_SQL_META_SET + 1, JQ_SQL_COUNT, detail));
     JQ_TRY(check_rows(sqlite, detail));
     /* Accepted. The log's content goes through fresh writes and syncs before the first promise. */
     sqlite3_db_config(sqlite->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);

@@ -6,10 +6,13 @@
 
 #include "broker/core/order.h"
 
+_Static_assert(JQ_FAILED == 5, "FAILED_LIST, and its index, have this number");
 _Static_assert(JQ_READ_VALUE == 2 && JQ_READ_OUTPUT == 4 && JQ_READ_PAYLOAD == 8,
                "sqlite_schema.h tests these bits");
 
 #define ALL_PARTS (JQ_READ_RESULT | JQ_READ_VALUE | JQ_READ_OUTPUT | JQ_READ_PAYLOAD)
+
+#define ALL_STATES ((1u << JQ_JOB_STATES) - 1)
 
 /* JQ_OK: a row stands there, or *ret_end. */
 static enum jq_err step(struct jq_sqlite *sqlite, sqlite3_stmt *statement, bool *ret_end)
@@ -46,6 +49,7 @@ struct telling {
         jq_each_queue_fn *queue;
         jq_each_request_fn *request;
         jq_each_worker_fn *worker;
+        jq_each_limit_fn *limit;
     } each;
     void *arg;
 };
@@ -110,6 +114,20 @@ enum jq_err jq_sqlite_load_workers(struct jq_backend *backend, jq_each_worker_fn
     return walk(backend, JQ_SQL_WORKERS, tell_worker, &telling);
 }
 
+static enum jq_err tell_limit(sqlite3_stmt *statement, const struct telling *telling)
+{
+    struct jq_limit_record record;
+
+    JQ_TRY(jq_row_read_limit(statement, &record));
+    return telling->each.limit(telling->arg, &record);
+}
+
+enum jq_err jq_sqlite_load_limits(struct jq_backend *backend, jq_each_limit_fn *each, void *arg)
+{
+    const struct telling telling = { .each.limit = each, .arg = arg };
+    return walk(backend, JQ_SQL_LIMITS, tell_limit, &telling);
+}
+
 /* --- jobs --- */
 
 /* A statement over one of the two tables, and what of its rows is wanted. */
@@ -134,6 +152,13 @@ static enum jq_err cursor_open(struct cursor *cursor, struct jq_sqlite *sqlite, 
 static enum jq_err cursor_bind(struct cursor *cursor, int at, int64_t number)
 {
     const int code = sqlite3_bind_int64(cursor->statement, at, number);
+    return code == SQLITE_OK ? JQ_OK : jq_sqlite_error(cursor->sqlite, code, "cannot read", NULL);
+}
+
+/* Bytes stay the caller's until the statement is reset. A NULL pointer binds NULL. */
+static enum jq_err cursor_bind_bytes(struct cursor *cursor, int at, const void *data, size_t size)
+{
+    const int code = sqlite3_bind_blob64(cursor->statement, at, data, size, SQLITE_STATIC);
     return code == SQLITE_OK ? JQ_OK : jq_sqlite_error(cursor->sqlite, code, "cannot read", NULL);
 }
 
@@ -232,28 +257,44 @@ static enum jq_err open_key(struct cursor *cursor, struct jq_sqlite *sqlite, boo
 {
     JQ_TRY(
         cursor_open(cursor, sqlite, ended ? JQ_SQL_ENDED_KEY : JQ_SQL_JOB_KEY, ended, read->parts));
-    const int code =
-        sqlite3_bind_blob64(cursor->statement, 2, read->key, strlen(read->key), SQLITE_STATIC);
-    if (code != SQLITE_OK)
-        return jq_sqlite_error(sqlite, code, "cannot read", NULL);
+    JQ_TRY(cursor_bind_bytes(cursor, 2, read->key, strlen(read->key)));
     return cursor_step(cursor);
+}
+
+static enum jq_err bind_list(struct cursor *cursor, const struct jq_read *read, uint32_t states)
+{
+    JQ_TRY(cursor_bind(cursor, 2, read->queue));
+    JQ_TRY(cursor_bind(cursor, 3, as_key(read->before_id ? read->before_id : UINT64_MAX)));
+    JQ_TRY(cursor_bind(cursor, 4, states));
+    JQ_TRY(cursor_bind(cursor, 5, read->created_after ? read->created_after : INT64_MIN));
+    JQ_TRY(cursor_bind(cursor, 6, read->created_before ? read->created_before : INT64_MAX));
+    return cursor_bind_bytes(cursor, 7, read->label, read->label_size);
 }
 
 static enum jq_err open_list(struct cursor *cursor, struct jq_sqlite *sqlite, bool ended,
                              const struct jq_read *read)
 {
-    const uint32_t all = (1u << JQ_JOB_STATES) - 1;
-    const uint32_t here = ended ? all & ~((1u << JQ_SUCCEEDED) - 1) : (1u << JQ_SUCCEEDED) - 1;
-    const uint32_t states = (read->states ? read->states : all) & here;
+    const uint32_t live = (1u << JQ_SUCCEEDED) - 1;
+    const uint32_t states = (read->states ? read->states : ALL_STATES) & (ended ? ~live : live);
+    const enum jq_sql which = !ended                      ? JQ_SQL_JOB_LIST
+                              : states == 1u << JQ_FAILED ? JQ_SQL_FAILED_LIST
+                                                          : JQ_SQL_ENDED_LIST;
 
     *cursor = (struct cursor){ .end = true };
     if (states == 0)
         return JQ_OK;
-    JQ_TRY(cursor_open(cursor, sqlite, ended ? JQ_SQL_ENDED_LIST : JQ_SQL_JOB_LIST, ended,
-                       read->parts));
+    JQ_TRY(cursor_open(cursor, sqlite, which, ended, read->parts));
+    JQ_TRY(bind_list(cursor, read, states));
+    return cursor_step(cursor);
+}
+
+static enum jq_err open_oldest(struct cursor *cursor, struct jq_sqlite *sqlite,
+                               const struct jq_read *read)
+{
+    JQ_TRY(cursor_open(cursor, sqlite, JQ_SQL_ENDED_OLDEST, true, read->parts));
     JQ_TRY(cursor_bind(cursor, 2, read->queue));
-    JQ_TRY(cursor_bind(cursor, 3, as_key(read->before_id ? read->before_id : UINT64_MAX)));
-    JQ_TRY(cursor_bind(cursor, 4, states));
+    JQ_TRY(cursor_bind(cursor, 3, as_key(read->before_id)));
+    JQ_TRY(cursor_bind(cursor, 4, read->states ? read->states : ALL_STATES));
     return cursor_step(cursor);
 }
 
@@ -277,6 +318,24 @@ static enum jq_err merge(struct cursor *live, struct cursor *ended, uint32_t lim
     return JQ_OK;
 }
 
+static enum jq_err open_both(struct jq_sqlite *sqlite, const struct jq_read *read,
+                             struct cursor *live, struct cursor *ended)
+{
+    switch (read->kind) {
+    case JQ_READ_KEY:
+        JQ_TRY(open_key(live, sqlite, false, read));
+        return open_key(ended, sqlite, true, read);
+    case JQ_READ_OLDEST:
+        live->end = true;
+        return open_oldest(ended, sqlite, read);
+    case JQ_READ_LIST:
+    case JQ_READ_JOBS:
+        break;
+    }
+    JQ_TRY(open_list(live, sqlite, false, read));
+    return open_list(ended, sqlite, true, read);
+}
+
 static enum jq_err read_both(struct jq_sqlite *sqlite, const struct jq_read *read,
                              jq_each_job_fn *each, void *arg, bool *ret_more)
 {
@@ -284,10 +343,7 @@ static enum jq_err read_both(struct jq_sqlite *sqlite, const struct jq_read *rea
     struct cursor live = { 0 }, ended = { 0 };
     bool more = false;
 
-    enum jq_err err =
-        by_key ? open_key(&live, sqlite, false, read) : open_list(&live, sqlite, false, read);
-    if (err == JQ_OK)
-        err = by_key ? open_key(&ended, sqlite, true, read) : open_list(&ended, sqlite, true, read);
+    enum jq_err err = open_both(sqlite, read, &live, &ended);
     if (err == JQ_OK)
         err = merge(&live, &ended, by_key ? 1 : read->limit, each, arg, &more);
     cursor_close(&live);

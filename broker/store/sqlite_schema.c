@@ -54,6 +54,36 @@ static const char *const steps[] = {
     "CREATE TABLE worker (session INTEGER PRIMARY KEY, bound INTEGER NOT NULL, crc INTEGER NOT "
     "NULL, name BLOB NOT NULL)"
     " STRICT;",
+    /* 1 -> 2. No row is rewritten for a column that is added: one without it reads as its default,
+     * and its CRC counts on that (CRC_ADDED in sqlite_columns.h). */
+    "ALTER TABLE job ADD COLUMN due_at INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN history BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE job ADD COLUMN options BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE ended ADD COLUMN due_at INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE ended ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE ended ADD COLUMN history BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE ended ADD COLUMN options BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE ended ADD COLUMN kept_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN expired INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN kept_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN purge_before INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN durability INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN concurrency INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN attempts_max INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN backoff_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN backoff_max_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN keep_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN keep_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN keep_count INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN aging_ms INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE job_limit (name BLOB PRIMARY KEY NOT NULL, max INTEGER NOT NULL,"
+    "crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX ended_failed ON ended (id) WHERE state = 5;",
 };
 
 _Static_assert(sizeof(steps) / sizeof(steps[0]) == JQ_STORE_VERSION, "a step for every version");

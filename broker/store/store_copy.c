@@ -62,11 +62,12 @@ enum jq_err jq_copy_add(void *arg, const struct jq_loaded_job *job)
     struct jq_loaded_job one = *job;
     struct jq_view *const views[] = {
         &one.job.handler,        &one.job.title,          &one.job.key,
-        &one.job.payload,        &one.job.worker,         &one.result.reason,
-        &one.result.value,       &one.result.stdout_head, &one.result.stdout_tail,
-        &one.result.stderr_head, &one.result.stderr_tail,
+        &one.job.payload,        &one.job.options,        &one.job.worker,
+        &one.job.history,        &one.result.reason,      &one.result.value,
+        &one.result.stdout_head, &one.result.stdout_tail, &one.result.stderr_head,
+        &one.result.stderr_tail,
     };
-    const size_t fixed_views = 5, view_count = sizeof(views) / sizeof(views[0]);
+    const size_t fixed_views = 7, view_count = sizeof(views) / sizeof(views[0]);
     const size_t count = one.has_result ? view_count : fixed_views;
     size_t size = 0;
 
@@ -100,21 +101,19 @@ enum jq_err jq_copy_read(const struct jq_read *read, struct jq_read *ret_copy)
 {
     struct jq_read copy = *read;
 
-    copy.ids = NULL;
-    copy.key = NULL;
-    if (read->count > 0) {
-        copy.ids = jq_alloc_zero(read->count, sizeof(copy.ids[0]));
-        if (!copy.ids)
-            return JQ_ENOMEM;
+    copy.ids = read->count > 0 ? jq_alloc_zero(read->count, sizeof(copy.ids[0])) : NULL;
+    copy.key = read->key ? jq_strdup(read->key) : NULL;
+    /* One byte more: an empty label is not NULL, which would be none. */
+    copy.label = read->label ? jq_alloc((size_t)read->label_size + 1) : NULL;
+    if ((read->count > 0 && !copy.ids) || (read->key && !copy.key) ||
+        (read->label && !copy.label)) {
+        jq_copy_read_fini(&copy);
+        return JQ_ENOMEM;
+    }
+    if (copy.ids)
         memcpy(copy.ids, read->ids, read->count * sizeof(copy.ids[0]));
-    }
-    if (read->key) {
-        copy.key = jq_strdup(read->key);
-        if (!copy.key) {
-            jq_free(copy.ids);
-            return JQ_ENOMEM;
-        }
-    }
+    if (copy.label && read->label_size > 0)
+        memcpy(copy.label, read->label, read->label_size);
     *ret_copy = copy;
     return JQ_OK;
 }
@@ -123,6 +122,8 @@ void jq_copy_read_fini(struct jq_read *copy)
 {
     jq_free(copy->ids);
     jq_free(copy->key);
+    jq_free(copy->label);
     copy->ids = NULL;
     copy->key = NULL;
+    copy->label = NULL;
 }

@@ -165,13 +165,10 @@ static enum jq_err memory_load_workers(struct jq_backend *backend, jq_each_worke
 
 static enum jq_err memory_load_limits(struct jq_backend *backend, jq_each_limit_fn *each, void *arg)
 {
-    const struct jq_table *table = &memory_of(backend)->rows.limits;
+    const struct jq_memory_limit *limit = memory_of(backend)->rows.limits;
 
-    for (size_t i = 0; i < table->count; i++) {
-        const struct jq_memory_limit *row = table->slots[i].row;
-        if (row)
-            JQ_TRY(each(arg, &row->record));
-    }
+    for (; limit; limit = limit->next)
+        JQ_TRY(each(arg, &limit->record));
     return JQ_OK;
 }
 
@@ -294,6 +291,21 @@ static enum jq_err memory_load_jobs(struct jq_backend *backend, const struct jq_
 
 /* --- reads --- */
 
+/* Of the queue and states that are asked for. */
+static bool is_of(const struct jq_memory_job *row, const struct jq_read *read)
+{
+    return row && (!read->queue || row->record.queue == read->queue) &&
+           (!read->states || read->states >> row->record.state & 1);
+}
+
+static bool passes(const struct jq_job_record *job, const struct jq_read *read)
+{
+    return (!read->created_after || job->created_at >= read->created_after) &&
+           (!read->created_before || job->created_at < read->created_before) &&
+           (!read->label || read->label_size == 0 ||
+            memmem(job->options.data, job->options.size, read->label, read->label_size));
+}
+
 static enum jq_err read_list(const struct jq_table *jobs, const struct jq_read *read,
                              jq_each_job_fn *each, void *arg, bool *ret_more)
 {
@@ -304,8 +316,7 @@ static enum jq_err read_list(const struct jq_table *jobs, const struct jq_read *
         at = jq_table_seek(jobs, (struct jq_key){ .major = read->before_id });
     while (at-- > 0) {
         const struct jq_memory_job *row = jobs->slots[at].row;
-        if (!row || (read->queue && row->record.queue != read->queue) ||
-            (read->states && !(read->states >> row->record.state & 1)))
+        if (!is_of(row, read) || !passes(&row->record, read))
             continue;
         if (given++ == read->limit) {
             *ret_more = true;
@@ -320,12 +331,11 @@ static enum jq_err read_oldest(const struct jq_table *jobs, const struct jq_read
                                jq_each_job_fn *each, void *arg, bool *ret_more)
 {
     uint32_t given = 0;
+    size_t at = jq_table_seek(jobs, (struct jq_key){ .major = read->before_id, .minor = 1 });
 
-    for (size_t at = jq_table_seek(jobs, (struct jq_key){ .major = read->before_id + 1 });
-         at < jobs->count; at++) {
+    for (; at < jobs->count; at++) {
         const struct jq_memory_job *row = jobs->slots[at].row;
-        if (!row || !jq_state_is_terminal(row->record.state) ||
-            (read->queue && row->record.queue != read->queue))
+        if (!is_of(row, read) || !jq_state_is_terminal(row->record.state))
             continue;
         if (given++ == read->limit) {
             *ret_more = true;

@@ -54,6 +54,12 @@ static enum jq_err fault_load_workers(struct jq_backend *backend, jq_each_worker
     return inner->ops->load_workers(inner, each, arg);
 }
 
+static enum jq_err fault_load_limits(struct jq_backend *backend, jq_each_limit_fn *each, void *arg)
+{
+    struct jq_backend *inner = fault_of(backend)->inner;
+    return inner->ops->load_limits(inner, each, arg);
+}
+
 static enum jq_err fault_read(struct jq_backend *backend, const struct jq_read *read,
                               jq_each_job_fn *each, void *arg, bool *ret_more)
 {
@@ -122,6 +128,7 @@ static const struct jq_store_ops fault_ops = {
     .load_jobs = fault_load_jobs,
     .load_requests = fault_load_requests,
     .load_workers = fault_load_workers,
+    .load_limits = fault_load_limits,
     .read = fault_read,
     .commit = fault_commit,
     .rest = fault_rest,

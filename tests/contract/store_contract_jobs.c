@@ -100,13 +100,17 @@ static void change(struct jq_store_op *set, struct jq_job_record *job, enum jq_j
     job->fence = 77;
     job->session = 0;
     job->started_at = 99;
+    job->due_at = job->due_at ? 0 : 5;
+    job->failures += 1;
     job->worker = jq_view("n\0w", 3);
+    job->history = job->history.size ? jq_view(NULL, 0) : jq_view("\0h", 2);
     set->u.job = *job;
     /* These are not part of it: a store must not take them. */
     set->u.job.queue = 99;
     set->u.job.priority = 99;
     set->u.job.owner = 99;
     set->u.job.payload = set->u.job.handler = set->u.job.title = set->u.job.key = jq_view("x", 1);
+    set->u.job.options = jq_view("x", 1);
 }
 
 void test_a_set_changes_a_live_job(void **state)

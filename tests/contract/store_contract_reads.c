@@ -233,3 +233,103 @@ void test_a_list_keeps_to_its_queue_and_states(void **state)
     read.queue = 9;
     assert_string_equal(fixture_read_ids(f, &read), "");
 }
+
+/* 3, 7 and 8 of ten have ended; 3 and 7 are of queue 2. */
+void test_the_oldest_ended_jobs_come_first_and_go_on_after_an_id(void **state)
+{
+    struct fixture *f = *state;
+    struct jq_read read = { .kind = JQ_READ_OLDEST, .limit = 2 };
+    struct jq_copy copy;
+    bool more;
+
+    put_many(f);
+    fixture_put(f, 11, JQ_FAILED);
+    fixture_commit(f);
+    reopen_if_kept(f);
+    assert_string_equal(fixture_read_ids(f, &read), "3 7 +");
+    read.before_id = 3;
+    assert_string_equal(fixture_read_ids(f, &read), "7 8 +");
+    read.before_id = 7;
+    assert_string_equal(fixture_read_ids(f, &read), "8 11");
+    read.before_id = 11;
+    assert_string_equal(fixture_read_ids(f, &read), "");
+    read.before_id = UINT64_MAX;
+    assert_string_equal(fixture_read_ids(f, &read), "");
+    read = (struct jq_read){ .kind = JQ_READ_OLDEST, .limit = 9, .queue = 2 };
+    assert_string_equal(fixture_read_ids(f, &read), "3 7 11");
+    read.states = 1u << JQ_FAILED | 1u << JQ_READY;
+    assert_string_equal(fixture_read_ids(f, &read), "11");
+    read.parts = JQ_READ_RESULT;
+    assert_int_equal(fixture_try_read(f, &read, &copy, &more), JQ_OK);
+    assert_int_equal(copy.jobs[0].result.kept_bytes, UINT64_MAX - 11);
+    jq_copy_fini(&copy);
+}
+
+void test_a_list_of_failed_jobs_alone_has_all_of_them(void **state)
+{
+    struct fixture *f = *state;
+    struct jq_read read = { .kind = JQ_READ_LIST, .limit = 3, .states = 1u << JQ_FAILED };
+
+    for (uint64_t id = 1; id <= 12; id++)
+        fixture_put(f, id, id % 2 ? JQ_SUCCEEDED : JQ_FAILED);
+    fixture_commit(f);
+    struct jq_store_op *set = fixture_op(f, JQ_OP_JOB_SET); /* the index follows */
+    set->u.job = (struct jq_job_record){ .id = 8, .state = JQ_CANCELLED };
+    set = fixture_op(f, JQ_OP_JOB_SET);
+    set->u.job = (struct jq_job_record){ .id = 6, .state = JQ_READY };
+    set = fixture_op(f, JQ_OP_JOB_SET);
+    set->u.job = (struct jq_job_record){ .id = 9, .state = JQ_FAILED };
+    fixture_commit(f);
+    reopen_if_kept(f);
+    assert_string_equal(fixture_read_ids(f, &read), "12 10 9 +");
+    read.before_id = 9;
+    assert_string_equal(fixture_read_ids(f, &read), "4 2");
+    read.before_id = 0;
+    read.queue = 2;
+    assert_string_equal(fixture_read_ids(f, &read), "9");
+}
+
+void test_a_list_keeps_to_a_time_of_submission(void **state)
+{
+    struct fixture *f = *state;
+    struct jq_read read = { .kind = JQ_READ_LIST, .limit = 100 };
+
+    for (uint64_t id = 1; id <= 9; id++)
+        fixture_put(f, id, id % 2 ? JQ_READY : JQ_FAILED)->u.job.created_at = (jq_ns)id * 10;
+    fixture_commit(f);
+    read.created_after = 40;
+    assert_string_equal(fixture_read_ids(f, &read), "9 8 7 6 5 4");
+    read.created_before = 60;
+    assert_string_equal(fixture_read_ids(f, &read), "5 4");
+    read.created_after = 0;
+    assert_string_equal(fixture_read_ids(f, &read), "5 4 3 2 1");
+    read.limit = 2;
+    assert_string_equal(fixture_read_ids(f, &read), "5 4 +");
+    read.limit = 3;
+    read.states = 1u << JQ_FAILED;
+    assert_string_equal(fixture_read_ids(f, &read), "4 2");
+}
+
+void test_a_list_keeps_to_the_bytes_of_a_label(void **state)
+{
+    struct fixture *f = *state;
+    static const char options[] = "a\0b\xff\0c";
+    char label[] = "\xff\0c", near[] = "\xff\0d";
+    struct jq_read read = { .kind = JQ_READ_LIST, .limit = 100, .label = label, .label_size = 3 };
+
+    for (uint64_t id = 1; id <= 6; id++) {
+        fixture_put(f, id, id % 2 ? JQ_READY : JQ_FAILED)->u.job.options =
+            id == 6 ? jq_view(NULL, 0) : jq_view(options, id % 5 ? sizeof(options) - 1 : 5);
+    }
+    fixture_commit(f);
+    reopen_if_kept(f);
+    assert_string_equal(fixture_read_ids(f, &read), "4 3 2 1");
+    read.limit = 2;
+    assert_string_equal(fixture_read_ids(f, &read), "4 3 +");
+    read.states = 1u << JQ_FAILED;
+    assert_string_equal(fixture_read_ids(f, &read), "4 2");
+    read.label = near;
+    assert_string_equal(fixture_read_ids(f, &read), "");
+    read.label_size = 0;
+    assert_string_equal(fixture_read_ids(f, &read), "6 4 +");
+}

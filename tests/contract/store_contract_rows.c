@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * store_contract_rows.c - the contract of every store: queues, requests, workers; then space, a
- * long history, and no memory. */
+ * store_contract_rows.c - the contract of every store: queues, requests, workers, limits; then
+ * space, and no memory. */
 #include "tests/contract/store_contract.h"
 
 #include <stdio.h>
@@ -70,6 +70,87 @@ void test_queues_are_put_replaced_and_deleted(void **state)
     reopen_if_kept(f);
     assert_string_equal(queues(f), "2:two:2:18446744073709551615:1,2,3,4,5,6,7 "
                                    "7:seven:2:18446744073709551615:1,2,30,4,5,6,7 ");
+}
+
+/* Every field with a value of its own, the widest among them. */
+static const struct jq_queue_record full_queue = {
+    .id = UINT32_MAX,
+    .order = 1,
+    .maxsize = 2,
+    .blocked = 3,
+    .delayed = 4,
+    .ready = 5,
+    .running = 6,
+    .succeeded = 7,
+    .failed = 8,
+    .cancelled = 9,
+    .expired = 10,
+    .skipped = 11,
+    .kept = 12,
+    .kept_bytes = UINT64_MAX,
+    .sequence = INT64_MAX,
+    .purge_before = 15,
+    .flags = JQ_QUEUE_STORED_PAUSED | UINT64_C(1) << 63,
+    .durability = 17,
+    .concurrency = UINT32_MAX - 1,
+    .attempts_max = UINT32_MAX,
+    .backoff_ms = 20,
+    .backoff_max_ms = UINT64_MAX - 1,
+    .keep_ms = 22,
+    .keep_bytes = 23,
+    .keep_count = 24,
+    .aging_ms = 25,
+};
+
+static enum jq_err see_full_queue(void *arg, const struct jq_queue_record *q)
+{
+    struct jq_queue_record got = *q;
+    int *queues = arg;
+
+    ++*queues;
+    assert_view(got.name, jq_view_str("full"));
+    got.name = (struct jq_view){ 0 };
+    assert_memory_equal(&got, &full_queue, sizeof(got));
+    return JQ_OK;
+}
+
+void test_a_queue_comes_back_with_all_its_fields(void **state)
+{
+    struct fixture *f = *state;
+    int seen = 0;
+
+    struct jq_queue_record *queue = &fixture_op(f, JQ_OP_QUEUE_PUT)->u.queue;
+    *queue = full_queue;
+    queue->name = jq_view_str("full");
+    fixture_commit(f);
+    reopen_if_kept(f);
+    struct jq_backend *backend = fixture_backend(f);
+    assert_int_equal(backend->ops->load_queues(backend, see_full_queue, &seen), JQ_OK);
+    assert_int_equal(seen, 1);
+}
+
+void test_a_queue_is_deleted_with_its_ended_jobs(void **state)
+{
+    struct fixture *f = *state;
+    const struct jq_read list = { .kind = JQ_READ_LIST, .limit = 3000 };
+    char key[] = "key";
+    const struct jq_read by_key = { .kind = JQ_READ_KEY, .key = key };
+    enum { JOBS = 2500 };
+
+    put_queue(f, 1, "one", 3);
+    put_queue(f, 2, "two", 3);
+    for (uint64_t id = 1; id <= JOBS; id++) /* the odd ones are of queue 2 */
+        fixture_put(f, id, id % 2 || id > 6 ? JQ_FAILED : JQ_READY)->u.job.key = jq_view_str("key");
+    fixture_commit(f);
+    fixture_delete(f, JOBS);
+    fixture_op(f, JQ_OP_QUEUE_DELETE)->u.queue.id = 2;
+    for (uint64_t id = 8; id < JOBS; id += 2)
+        fixture_delete(f, id);
+    fixture_commit(f);
+    reopen_if_kept(f);
+    assert_string_equal(fixture_read_ids(f, &list), "6 4 2");
+    assert_string_equal(fixture_read_ids(f, &by_key), "6");
+    assert_string_equal(queues(f), "1:one:2:18446744073709551615:1,2,3,4,5,6,7 ");
 }
 
 static enum jq_err see_request(void *arg, const struct jq_request_record *r)
@@ -190,6 +271,49 @@ void test_workers_are_put_replaced_and_deleted(void **state)
     assert_string_equal(seen.text, "2:b! 3:cc ");
 }
 
+static enum jq_err see_limit(void *arg, const struct jq_limit_record *limit)
+{
+    struct seen *seen = arg;
+    const size_t used = strlen(seen->text);
+
+    snprintf(seen->text + used, sizeof(seen->text) - used, "%.*s=%u ", JQ_VIEW_ARG(limit->name),
+             limit->max);
+    return JQ_OK;
+}
+
+static const char *limits(struct fixture *f)
+{
+    static struct seen seen;
+    struct jq_backend *backend = fixture_backend(f);
+
+    seen.text[0] = '\0';
+    assert_int_equal(backend->ops->load_limits(backend, see_limit, &seen), JQ_OK);
+    return seen.text;
+}
+
+static void limit_op(struct fixture *f, enum jq_store_op_kind kind, const char *name, uint32_t max)
+{
+    fixture_op(f, kind)->u.limit =
+        (struct jq_limit_record){ .max = max, .name = jq_view_str(name) };
+}
+
+void test_limits_are_put_replaced_and_deleted(void **state)
+{
+    struct fixture *f = *state;
+
+    limit_op(f, JQ_OP_LIMIT_PUT, "tape", 1);
+    limit_op(f, JQ_OP_LIMIT_PUT, "api", UINT32_MAX);
+    limit_op(f, JQ_OP_LIMIT_PUT, "disk", 3);
+    limit_op(f, JQ_OP_LIMIT_PUT, "apis", 4);
+    fixture_commit(f);
+    limit_op(f, JQ_OP_LIMIT_PUT, "tape", 0);
+    limit_op(f, JQ_OP_LIMIT_DELETE, "disk", 0);
+    limit_op(f, JQ_OP_LIMIT_DELETE, "none", 0);
+    fixture_commit(f);
+    reopen_if_kept(f);
+    assert_string_equal(limits(f), "api=4294967295 apis=4 tape=0 ");
+}
+
 /* Random 64-bit sessions are everywhere, also above INT64_MAX. */
 void test_sessions_are_any_64_bits(void **state)
 {
@@ -234,61 +358,6 @@ void test_space_is_low_above_the_largest_size_and_recovers(void **state)
     assert_false(backend->ops->space_low(backend));
 }
 
-/* Many rounds of what a busy broker does, against a model: an array of states. */
-void test_a_long_random_history_matches_a_model(void **state)
-{
-    struct fixture *f = *state;
-    enum { IDS = 3000, ROUNDS = 60 };
-    static enum jq_job_state model[IDS + 1];
-    static bool present[IDS + 1], touched[IDS + 1];
-    const struct jq_range all = { .limit = UINT32_MAX };
-    uint64_t next = 1, seed = 12345;
-
-    memset(present, 0, sizeof(present));
-    for (int round = 0; round < ROUNDS; round++) {
-        memset(touched, 0, sizeof(touched));
-        for (int i = 0; i < 40 && next <= IDS; i++, next++) {
-            model[next] = JQ_READY;
-            present[next] = touched[next] = true;
-            fixture_put(f, next, JQ_READY);
-        }
-        for (int i = 0; i < 60; i++) {
-            seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
-            const uint64_t id = 1 + (seed >> 33) % (next - 1);
-            if (!present[id] || touched[id])
-                continue;
-            touched[id] = true;
-            if (jq_state_is_terminal(model[id])) {
-                present[id] = false;
-                fixture_delete(f, id);
-                continue;
-            }
-            model[id] = model[id] == JQ_READY ? JQ_RUNNING : JQ_FAILED;
-            struct jq_store_op *set = fixture_op(f, JQ_OP_JOB_SET);
-            set->u.job = (struct jq_job_record){ .id = id, .state = model[id] };
-            if (model[id] == JQ_FAILED)
-                fixture_result(set, id);
-        }
-        fixture_commit(f);
-        if (round % 20 == 19)
-            reopen_if_kept(f);
-    }
-    struct jq_backend *backend = fixture_backend(f);
-    struct jq_copy copy = { 0 };
-    assert_int_equal(backend->ops->load_jobs(backend, &all, jq_copy_add, &copy), JQ_OK);
-    size_t at = 0;
-    for (uint64_t id = 1; id < next; id++) {
-        if (!present[id] || jq_state_is_terminal(model[id]))
-            continue;
-        assert_true(at < copy.count);
-        assert_int_equal(copy.jobs[at].job.id, id);
-        assert_int_equal(copy.jobs[at].job.state, model[id]);
-        assert_false(copy.jobs[at++].job.damaged);
-    }
-    assert_int_equal(at, copy.count);
-    jq_copy_fini(&copy);
-}
-
 /* For N = 0, 1, 2 ... the Nth allocation fails, until the batch goes through. */
 void test_a_commit_without_memory_changes_nothing(void **state)
 {
@@ -306,6 +375,7 @@ void test_a_commit_without_memory_changes_nothing(void **state)
         put_queue(f, 1, "q", 1);
         put_request(f, 1, 1);
         put_worker(f, 1, "w");
+        limit_op(f, JQ_OP_LIMIT_PUT, "l", 1);
         jq_alloc_fail_after(n, 0);
         err = fixture_try_commit(f, &detail);
         jq_alloc_fail_after(-1, 0);
@@ -315,6 +385,7 @@ void test_a_commit_without_memory_changes_nothing(void **state)
         assert_string_equal(fixture_load_ids(f, &all), "");
         assert_string_equal(queues(f), "");
         assert_string_equal(requests(f), "");
+        assert_string_equal(limits(f), "");
     }
     assert_string_equal(fixture_load_ids(f, &all), "1");
 }

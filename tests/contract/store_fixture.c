@@ -140,10 +140,14 @@ struct jq_store_op *fixture_put(struct fixture *f, uint64_t id, enum jq_job_stat
         .owner = UINT64_C(0xfedcba9876543210) ^ id,
         .created_at = INT64_C(1700000000123456789) + (int64_t)id,
         .started_at = -(int64_t)id,
+        .due_at = id % 3 ? INT64_MIN + (int64_t)id : 0,
+        .failures = (uint32_t)id % 4,
         .handler = bytes_from(id, 4),
         .title = bytes_from(id + 1, 100),
         .payload = bytes_from(id + 2, 300),
+        .options = bytes_from(id + 4, id % 2 ? 150 : 0),
         .worker = bytes_from(id + 3, 9),
+        .history = bytes_from(id + 5, id % 3 ? 90 : 0),
     };
     if (jq_state_is_terminal(state))
         fixture_result(op, id);
@@ -166,6 +170,7 @@ struct jq_result_record *fixture_result(struct jq_store_op *op, uint64_t id)
         .max_rss_kib = id + 3,
         .stdout_bytes = id + 4,
         .stderr_bytes = id + 5,
+        .kept_bytes = UINT64_MAX - id,
         .reason = bytes_from(id, 20),
         .value = bytes_from(id + 1, 200),
         .stdout_head = bytes_from(id + 2, 11),
@@ -343,11 +348,15 @@ void assert_job(const struct jq_job_record *got, const struct jq_job_record *exp
     assert_int_equal(got->owner, expected->owner);
     assert_int_equal(got->created_at, expected->created_at);
     assert_int_equal(got->started_at, expected->started_at);
+    assert_int_equal(got->due_at, expected->due_at);
+    assert_int_equal(got->failures, expected->failures);
     assert_view(got->handler, expected->handler);
     assert_view(got->title, expected->title);
     assert_view(got->key, expected->key);
     assert_view(got->payload, expected->payload);
+    assert_view(got->options, expected->options);
     assert_view(got->worker, expected->worker);
+    assert_view(got->history, expected->history);
     assert_false(got->damaged);
 }
 
@@ -362,6 +371,7 @@ void assert_result(const struct jq_result_record *got, const struct jq_result_re
     assert_int_equal(got->max_rss_kib, expected->max_rss_kib);
     assert_int_equal(got->stdout_bytes, expected->stdout_bytes);
     assert_int_equal(got->stderr_bytes, expected->stderr_bytes);
+    assert_int_equal(got->kept_bytes, expected->kept_bytes);
     assert_view(got->reason, expected->reason);
     assert_view(got->value, expected->value);
     assert_view(got->stdout_head, expected->stdout_head);

@@ -17,9 +17,9 @@ report() {
 
 "$files" '*.c' '*.h' '*.def' >"$scratch/c"
 "$files" '*.c' '*.h' | grep -vE '\.def$' >"$scratch/formatted"
-"$files" '*' | grep -vE '(\.md|\.json|\.bin|\.txt|\.sample|LICENSE|\.gitignore|\.clang-format|\.editorconfig)$' |
+"$files" '*' | grep -vE '(\.md|\.json|\.bin|\.db|\.txt|\.sample|LICENSE|\.gitignore|\.clang-format|\.editorconfig)$' |
     grep -v '/corpus/' >"$scratch/licensed"
-"$files" '*' | grep -vE '(\.bin$|/corpus/)' >"$scratch/text"
+"$files" '*' | grep -vE '(\.(bin|db)$|/corpus/)' >"$scratch/text"
 "$files" '*.c' '*.h' | grep -vE '^tests/' >"$scratch/product"
 
 xargs awk 'FNR <= 4 && /SPDX-License-Identifier: MIT/ { ok[FILENAME] = 1 }

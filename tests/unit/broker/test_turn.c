@@ -116,6 +116,7 @@ void jq_effect_fini(struct jq_effect *effect)
     } else if (effect->kind == JQ_EFFECT_READ) {
         jq_free(effect->u.read.ids);
         jq_free(effect->u.read.key);
+        jq_free(effect->u.read.label);
     }
 }
 

@@ -381,6 +381,8 @@ static void an_info_has_options_due_times_and_attempts(void **state)
     struct jq_job *job = jq_job_find(d->core, 1);
     job->history = jq_blob_new(jq_buf_view(&history));
     job->failures = 1;
+    job->attempt = 1; /* granted once: it expires no more */
+    jq_timer_update(d->core, job);
     for (int ended = 0; ended < 2; ended++) {
         const struct jq_job_info info = claim_info_of(d, client, 1, &frame);
         struct jq_reader r = jq_records_reader(info.history);

@@ -102,6 +102,7 @@ static void a_delayed_job_says_how_long_it_waits(void **state)
     job->due_at = d->now.wall + (3 * 86400LL + 3600 + 61) * SECOND;
     expect_only(d, client, 1, "delay", 262861000, "delayed: 3 d 1:01:01 left");
     job->failures = 2;
+    job->attempt = 2;
     job->due_at = d->now.wall + 3661LL * SECOND;
     expect_only(d, client, 1, "retry", 2, "2 of its attempts failed; the next in 1:01:01");
 }

@@ -326,22 +326,54 @@ static void test_a_read_copies_what_it_needs(void **state)
     jq_store_close(&w.store);
 }
 
+static void test_a_read_copies_its_label(void **state)
+{
+    (void)state;
+    struct world w;
+    char label[] = "x\0y";
+    const struct jq_read read = {
+        .kind = JQ_READ_LIST, .limit = 9, .label = label, .label_size = 3
+    };
+
+    open_world(&w, &(struct fault_plan){ 0 });
+    fault_backend_hold(w.fault);
+    commit_next(&w);
+    w.ops[0].u.job.options = jq_view("ax\0yb", 5);
+    assert_int_equal(jq_store_read(w.store, &read), JQ_OK);
+    memset(label, 'z', sizeof(label));
+    fault_backend_release(w.fault);
+    next_done(&w);
+    struct jq_store_done done = next_done(&w);
+    assert_int_equal(done.count, 1);
+    assert_view(done.jobs[0].job.options, jq_view("ax\0yb", 5));
+    jq_store_done_fini(&done);
+    jq_store_close(&w.store);
+}
+
 static void test_a_request_without_memory_is_not_taken(void **state)
 {
     (void)state;
     struct world w;
     struct jq_batch batch = { .number = 1, .meta.commit_sequence = 1 };
     uint64_t id = 1;
-    const struct jq_read read = { .kind = JQ_READ_JOBS, .ids = &id, .count = 1 };
+    char key[] = "k", label[] = "l";
+    const struct jq_read read = {
+        .kind = JQ_READ_JOBS, .ids = &id, .count = 1, .key = key, .label = label, .label_size = 1
+    };
 
     open_world(&w, &(struct fault_plan){ 0 });
     jq_alloc_fail_after(0, 1);
     const enum jq_err commit_err = jq_store_commit(w.store, &batch);
-    jq_alloc_fail_after(1, 1);
-    const enum jq_err read_err = jq_store_read(w.store, &read);
     jq_alloc_fail_after(-1, 0);
     assert_int_equal(commit_err, JQ_ENOMEM);
-    assert_int_equal(read_err, JQ_ENOMEM);
+    /* The request, its ids; then, as the request was kept, the key and the label. */
+    static const int64_t nth[] = { 0, 1, 1, 2 };
+    for (size_t i = 0; i < sizeof(nth) / sizeof(nth[0]); i++) {
+        jq_alloc_fail_after(nth[i], 1);
+        const enum jq_err read_err = jq_store_read(w.store, &read);
+        jq_alloc_fail_after(-1, 0);
+        assert_int_equal(read_err, JQ_ENOMEM);
+    }
     assert_true(jq_store_idle(w.store));
     commit_next(&w);
     assert_int_equal(next_done(&w).err, JQ_OK);
@@ -423,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_completions_say_that_space_is_low),
         cmocka_unit_test(test_space_that_comes_back_is_noticed_without_a_commit),
         cmocka_unit_test(test_a_read_copies_what_it_needs),
+        cmocka_unit_test(test_a_read_copies_its_label),
         cmocka_unit_test(test_a_request_without_memory_is_not_taken),
         cmocka_unit_test(test_reading_too_much_at_once_is_refused),
     };
