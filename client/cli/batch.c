@@ -66,7 +66,7 @@ static int submit_group(struct batch *batch)
         return 0;
     int error = jobq_submit_many(cli->client, batch->jobs, batch->count, batch->futures);
     if (error == 0)
-        error = jobq_flush(cli->client, jq_cli_request_ms(cli));
+        error = jq_cli_flush(cli, batch->jobs[0].put_timeout_ms);
     print_ids(batch);
     if (error == JOBQ_ETIMEDOUT || error == JOBQ_EUNREACH)
         status = jq_cli_fail(cli, error,
