@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "client/request.h"
 #include "proto/base/alloc.h"
 #include "proto/base/clock.h"
 
@@ -145,6 +146,16 @@ static void tell_waiters(struct jobq_client *client)
         if (client->link.refused != JQ_OK || waiter->ready(waiter->arg))
             pthread_cond_signal(&waiter->cond);
     }
+}
+
+void jq_client_interrupt(struct jobq_client *client)
+{
+    if (jq_client_enter(client) != 0)
+        return;
+    jq_link_refuse(&client->link, mono_ms(), JQ_EINTR, jq_view_str("interrupted"));
+    jq_client_notify(client);
+    tell_waiters(client);
+    jq_client_leave(client, 0);
 }
 
 /* ---- a turn ---- */

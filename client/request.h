@@ -38,6 +38,10 @@ int jq_subscription_next(struct jq_subscription *subscription, int64_t timeout_m
 /* Sends UNWATCH or UNWAIT. Sets *subscription to NULL; NULL is fine. */
 void jq_subscription_end(struct jq_subscription **subscription);
 
+/* For a thread that takes signals: every call that waits, or will, returns EINTR. Only jobq_close
+ * makes sense then: it says BYE, so that the broker has at once what this client held. */
+void jq_client_interrupt(struct jobq_client *client);
+
 /* What the broker said of itself when it last welcomed this client. */
 struct jq_broker_said {
     uint64_t pid; /* on the broker's machine */
