@@ -69,7 +69,10 @@ void jq_job_table_add(struct jq_table *table, const struct jq_job_info *info, jq
     jq_text_add(&table->text, "%s", jq_state_name(state));
     jq_table_cell(table, colour_of(state));
     jq_table_number(table, info->priority);
-    jq_table_number(table, (long long)info->attempt);
+    jq_text_add(&table->text, "%" PRIu64, info->attempt);
+    if (info->attempts_max > 1)
+        jq_text_add(&table->text, "/%" PRIu64, info->attempts_max);
+    jq_table_cell(table, JQ_PLAIN);
     jq_text_duration(&table->text, (now - info->created_at) / 1000000);
     jq_table_cell(table, JQ_PLAIN);
     if (ran >= 0)
