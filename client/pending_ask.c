@@ -158,6 +158,15 @@ static void note_results(struct jq_ask *ask, const struct jq_msg *msg)
         jq_map_remove(&ask->u.stream.left, result.id);
 }
 
+static void note_events(struct jq_ask *ask, const struct jq_msg *msg)
+{
+    struct jq_reader r = jq_records_reader(msg->u.events.events);
+    struct jq_event event;
+
+    while (jq_event_next(&r, &event))
+        ask->u.stream.sequence = event.sequence;
+}
+
 static void add_to_stream(struct jq_pending *p, struct jq_ask *ask, const struct jq_msg *msg,
                           struct jq_frame *frame)
 {
@@ -165,6 +174,8 @@ static void add_to_stream(struct jq_pending *p, struct jq_ask *ask, const struct
 
     if (ask->u.stream.err != JQ_OK)
         return;
+    if (is_events)
+        note_events(ask, msg);
     if (is_events && ask->u.stream.count >= JQ_STREAM_FRAMES_MAX)
         drop_oldest(ask);
     struct jq_stream_answer *answer = jq_alloc_zero(1, sizeof *answer);
@@ -224,6 +235,16 @@ static enum jq_err encode_left(struct jq_ask *ask)
     return err;
 }
 
+/* Those after the last one, not from now on. */
+static enum jq_err encode_after(struct jq_ask *ask)
+{
+    struct jq_msg msg;
+
+    JQ_TRY(jq_msg_decode(ask->frame->bytes, &msg));
+    msg.u.watch.after = ask->u.stream.sequence;
+    return jq_ask_encode(ask, &msg);
+}
+
 void jq_stream_reconnected(struct jq_pending *p, struct jq_ask *ask)
 {
     if (ask->u.stream.err != JQ_OK)
@@ -235,6 +256,9 @@ void jq_stream_reconnected(struct jq_pending *p, struct jq_ask *ask)
             end_stream(p, ask, JQ_ENOMEM, NULL, jq_view_str("out of memory for asking again"));
             return;
         }
+    } else if (ask->u.stream.sequence && encode_after(ask) != JQ_OK) {
+        end_stream(p, ask, JQ_ENOMEM, NULL, jq_view_str("out of memory for asking again"));
+        return;
     }
     ask->resends += ask->was_sent;
     jq_ask_queue(p, ask);
