@@ -184,6 +184,9 @@ const struct jq_command jq_cmd_info = {
     .name = "info",
     .synopsis = "ID...",
     .summary = "all that is known of jobs",
+    .notes = "Also under which terms they were submitted, and how earlier attempts ended.\n"
+             "\n"
+             "  jobq info last\n",
     .words_min = 1,
     .words_max = SIZE_MAX,
     .words_name = "ID",

@@ -264,7 +264,9 @@ const struct jq_command jq_cmd_run = {
     .notes =
         "As submit, but waits. INT or TERM cancels the job and waits for its end; a second one\n"
         "leaves at once. When standard output takes no more, the job is cancelled. With\n"
-        "--timeout it is left to go on after that long: exit code 124.\n",
+        "--timeout it is left to go on after that long: exit code 124.\n"
+        "\n"
+        "  jobq run --mutex deploy -- ./deploy.sh\n",
     .flags = flags,
     .flag_count = JQ_FLAG_COUNT(flags),
     .defaults = &defaults,

@@ -133,7 +133,9 @@ const struct jq_command jq_cmd_submit = {
         "The job runs in the current directory and takes along PATH HOME LANG LC_* TZ USER\n"
         "LOGNAME SHELL of the environment.\n"
         "With --batch each line that is not blank is one job and goes to /bin/sh -c; ids are\n"
-        "printed in the order of the lines.\n",
+        "printed in the order of the lines.\n"
+        "\n"
+        "  jobq submit -Q build --retries 3 --after last -- make -j8\n",
     .flags = flags,
     .flag_count = JQ_FLAG_COUNT(flags),
     .defaults = &defaults,

@@ -90,7 +90,7 @@ void jq_command_help(const struct jq_command *command)
     printf("usage: jobq %s%s%s\n\n%s\n", command->name, *command->synopsis ? " " : "",
            command->synopsis, command->summary);
     if (command->notes)
-        printf("\n%s", command->notes);
+        printf("%s%s", command->notes[0] == '\n' ? "" : "\n", command->notes);
     if (command->verb_count)
         fputs("\nverbs:\n", stdout);
     for (size_t i = 0; i < command->verb_count; i++)
@@ -132,6 +132,8 @@ const struct jq_command jq_cmd_help = {
     .name = "help",
     .synopsis = "[COMMAND [VERB]]",
     .summary = "what jobq can do; what a command takes",
+    .notes = "\n"
+             "  jobq help queue create\n",
     .words_max = 2,
     .words_name = "COMMAND",
     .no_format = true,

@@ -156,13 +156,20 @@ void jq_job_describe(struct jq_buf *out, const struct jq_job_info *info, jq_ns n
         jq_text_add(out, "tied       yes\n");
     line_view(out, "worker", info->worker);
     jq_text_add(out, "attempt    %" PRIu64 "\n", info->attempt);
+    if (info->attempts_max > 1 || info->failures)
+        jq_text_add(out, "failures   %" PRIu64 " of %" PRIu64 "\n", info->failures,
+                    info->attempts_max);
     if (info->crashes)
         jq_text_add(out, "crashes    %" PRIu64 "\n", info->crashes);
+    jq_job_terms_text(out, info->options);
     line_time(out, "created", info->created_at);
+    line_time(out, info->state == JQ_RUNNING ? "leased to" : "due", info->due_at);
+    line_time(out, "expires", info->expires_at);
     line_time(out, "started", info->started_at);
     line_time(out, "ended", info->ended_at);
     if (jq_state_is_terminal((enum jq_job_state)info->state))
         describe_ending(out, info);
+    jq_job_history_text(out, info->history);
 }
 
 /* ---- asking ---- */
