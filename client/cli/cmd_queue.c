@@ -88,6 +88,7 @@ static const struct jq_flag set_flags[] = {
 static const struct values defaults = {
     .conf = {
 #define WORD(member, name, FIELD, words, help) .member = NULL,
+#define TEXT WORD
 #define NUMBER(member, name, FIELD, kind, max, plus, zero, value, help) .member = -1,
 #include "client/cli/queue_settings.def"
     },

@@ -46,7 +46,7 @@ void jq_json_number(struct jq_json_object *object, const char *key, int64_t valu
 void jq_json_id(struct jq_json_object *object, const char *key, uint64_t id);
 /* As a time of a record; 0: null. */
 void jq_json_time(struct jq_json_object *object, const char *key, int64_t at);
-/* A string when they are UTF-8; else member key_base64. */
+/* A string when they are UTF-8 without a NUL; else member key_base64. */
 void jq_json_bytes(struct jq_json_object *object, const char *key, struct jq_view bytes);
 void jq_json_bool(struct jq_json_object *object, const char *key, bool value);
 /* Begins with the members of the record. */

@@ -2,6 +2,9 @@
  *
  * format_json_object.c - values, objects of their own, and the lists they are written to. */
 #include "client/cli/format_json.h"
+
+#include <string.h>
+
 #include "client/cli/format_json_parts.h"
 #include "client/cli/text.h"
 #include "proto/base/alloc.h"
@@ -170,7 +173,8 @@ void jq_json_bytes(struct jq_json_object *object, const char *key, struct jq_vie
 {
     char name[64];
 
-    if (jq_text_is_utf8(bytes)) {
+    /* Not every reader of JSON takes a NUL. */
+    if (jq_text_is_utf8(bytes) && !(bytes.size && memchr(bytes.data, 0, bytes.size))) {
         add(object, key, jq_json_string(bytes));
         return;
     }

@@ -36,33 +36,23 @@ static enum jq_err check_word(const char *word, const char *words, const char *n
     return JQ_EINVAL;
 }
 
-/* Words travel as text or as their index: queue_conf says by its members' types which. */
-static void put_word_view(struct jq_view *to, const char *word, int index)
-{
-    (void)index;
-    *to = jq_view_str(word);
-}
-
-static void put_word_number(uint64_t *to, const char *word, int index)
-{
-    (void)word;
-    *to = (uint64_t)index;
-}
-
-#define PUT_WORD(to, word, index) \
-    _Generic((to), struct jq_view * : put_word_view, uint64_t * : put_word_number)(to, word, index)
-
 enum jq_err jq_queue_flags_read(const struct jq_queue_flags *flags, struct jq_queue_conf *ret_conf,
                                 uint64_t *ret_fields, struct jq_detail *ret_detail)
 {
     struct jq_queue_conf conf = { .order = jq_view_str("fifo") };
     uint64_t fields = 0;
 
-#define WORD(member, name, FIELD, words, help)                                 \
-    if (flags->member) {                                                       \
-        JQ_TRY(check_word(flags->member, words, name, ret_detail));            \
-        PUT_WORD(&conf.member, flags->member, index_of(flags->member, words)); \
-        fields |= JQ_QUEUE_##FIELD;                                            \
+#define TEXT(member, name, FIELD, words, help)                      \
+    if (flags->member) {                                            \
+        JQ_TRY(check_word(flags->member, words, name, ret_detail)); \
+        conf.member = jq_view_str(flags->member);                   \
+        fields |= JQ_QUEUE_##FIELD;                                 \
+    }
+#define WORD(member, name, FIELD, words, help)                      \
+    if (flags->member) {                                            \
+        JQ_TRY(check_word(flags->member, words, name, ret_detail)); \
+        conf.member = (uint64_t)index_of(flags->member, words);     \
+        fields |= JQ_QUEUE_##FIELD;                                 \
     }
 #define NUMBER(member, name, FIELD, kind, max, plus, zero, value, help) \
     if (flags->member >= 0) {                                           \
@@ -97,27 +87,22 @@ static void describe_number(struct jq_buf *out, const char *name, enum jq_flag_k
     jq_text_add(out, "\n");
 }
 
-static void describe_word_view(struct jq_buf *out, const struct jq_view *word, const char *words)
+static void describe_word(struct jq_buf *out, uint64_t index, const char *words)
 {
-    (void)words;
-    jq_text_clean(out, *word);
-}
-
-static void describe_word_number(struct jq_buf *out, const uint64_t *value, const char *words)
-{
-    for (uint64_t i = 0; i < *value && strchr(words, '|'); i++)
+    for (uint64_t i = 0; i < index && strchr(words, '|'); i++)
         words = strchr(words, '|') + 1;
     jq_text_add(out, "%.*s", (int)strcspn(words, "|"), words);
 }
 
-#define DESCRIBE_WORD(out, from, words) \
-    _Generic((from), const struct jq_view *: describe_word_view, const uint64_t *: describe_word_number)(out, from, words)
-
 void jq_queue_conf_describe(struct jq_buf *out, const struct jq_queue_conf *conf)
 {
+#define TEXT(member, name, FIELD, words, help) \
+    line(out, name);                           \
+    jq_text_clean(out, conf->member);          \
+    jq_text_add(out, "\n");
 #define WORD(member, name, FIELD, words, help) \
     line(out, name);                           \
-    DESCRIBE_WORD(out, &conf->member, words);  \
+    describe_word(out, conf->member, words);   \
     jq_text_add(out, "\n");
 #define NUMBER(member, name, FIELD, kind, max, plus, zero, value, help) \
     describe_number(out, name, kind, conf->member, plus, zero);

@@ -12,6 +12,7 @@
 /* A member for each setting: NULL and -1 where nothing was said. */
 struct jq_queue_flags {
 #define WORD(member, name, FIELD, words, help) const char *member;
+#define TEXT WORD
 #define NUMBER(member, name, FIELD, kind, max, plus, zero, value, help) int64_t member;
 #include "client/cli/queue_settings.def"
 };
