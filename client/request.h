@@ -9,6 +9,7 @@
 #ifndef JQ_CLIENT_REQUEST_H
 #define JQ_CLIENT_REQUEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "client/include/jobq/jobq.h"
@@ -17,13 +18,15 @@
 /* A decoded answer and the frame that it points into. */
 struct jq_answer {
     struct jq_msg msg;
-    void *frame; /* owned */
+    void *frame;      /* owned */
+    bool is_repeated; /* asked more than once: it may tell of its own first copy's work */
 };
 void jq_answer_fini(struct jq_answer *answer);
 
 /* Sends `msg` (its correlation is set here; copied) and waits for its one answer. 0, or ETIMEDOUT,
  * EUNREACH (as jobq_ping), EFORKED, ENOMEM, or the error of an ERROR answer (text: jobq_errdetail).
- */
+ * Out of time, a JOIN, GET, ROOM is withdrawn by UNWAIT; an item that comes all the same is given
+ * back. */
 int jq_request(struct jobq_client *client, const struct jq_msg *msg, int64_t timeout_ms,
                struct jq_answer *ret_answer);
 
