@@ -35,7 +35,7 @@ enum {
     JQ_HELD_MAX = 32768,      /* jobs a worker may hold, its unacknowledged ends included: one HELLO
                                  lists them all. Fewer, and short jobs would wait for commits */
     JQ_DEPTH_MAX = 8,         /* nesting of a frame */
-    JQ_NODES_MAX = 1 << 18,   /* msgpack tokens of a frame */
+    JQ_NODES_MAX = 1 << 19,   /* msgpack tokens of a frame: as many job_info as a list has fit */
     JQ_VERSION_TEXT_MAX = 32,
 };
 

@@ -52,16 +52,17 @@ static struct jq_view pick_bin(struct source *from, uint64_t max)
 
 typedef void sample_write_fn(struct source *from, struct jq_buf *out);
 
-static struct jq_records pick_list(struct source *from, sample_write_fn *write_one)
+static struct jq_records pick_list(struct source *from, sample_write_fn *write_one, uint32_t max)
 {
     struct jq_buf records = { 0 };
     struct jq_records list = { 0 };
-    write_one(from, &records);
-    write_one(from, &records);
+    const uint32_t count = max < 2 ? max : 2;
+    for (uint32_t i = 0; i < count; i++)
+        write_one(from, &records);
     uint8_t *at = records.broken ? NULL : jq_buf_extend(from->arena, records.size);
     if (at) {
         memcpy(at, records.data, records.size);
-        list = (struct jq_records){ .count = 2, .bytes = jq_view(at, records.size) };
+        list = (struct jq_records){ .count = count, .bytes = jq_view(at, records.size) };
     } else {
         from->arena->broken = true;
     }
@@ -89,7 +90,7 @@ static struct jq_records pick_list(struct source *from, sample_write_fn *write_o
 #define I64(name) m->name = pick_i64(from);
 #define STR(name, max) m->name = pick_str(from, #name, max);
 #define BIN(name, max) m->name = pick_bin(from, max);
-#define LIST(name, record, max) m->name = pick_list(from, sample_write_##record);
+#define LIST(name, record, max) m->name = pick_list(from, sample_write_##record, max);
 #include "proto/messages.def"
 
 static const enum jq_tag tags[] = {
