@@ -100,7 +100,7 @@ struct jq_ask {
             struct jq_dlist answers; /* struct jq_stream_answer */
             uint32_t count;
             uint64_t dropped;  /* EVENTS lost since the last one kept */
-            uint64_t sequence; /* WATCH: of the last event that came; 0: none, or no number */
+            uint64_t sequence; /* WATCH: what it goes on behind; 0: not known */
             bool is_wait;
             struct jq_map left; /* WAIT: ids whose result has not come */
             enum jq_err err;    /* ends it */

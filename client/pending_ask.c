@@ -197,6 +197,8 @@ static void note_events(struct jq_ask *ask, const struct jq_msg *msg)
 
     while (jq_event_next(&r, &event))
         ask->u.stream.sequence = event.sequence;
+    if (msg->u.events.sequence) /* behind those that a filter kept back, too */
+        ask->u.stream.sequence = msg->u.events.sequence;
 }
 
 static void add_to_stream(struct jq_pending *p, struct jq_ask *ask, const struct jq_msg *msg,

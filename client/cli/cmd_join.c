@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/cli/items.h"
+#include "client/cli/job_query.h"
 #include "client/cli/keeper.h"
 #include "client/cli/stdio.h"
 #include "client/cli/table.h"
@@ -27,7 +28,7 @@ static int out_of_memory(const struct jq_cli *cli)
     return jq_cli_fail(cli, JQ_ENOMEM, "%s", jq_err_text(JQ_ENOMEM));
 }
 
-static bool print_outstanding(const struct jq_listed *listed)
+static bool print_outstanding(struct jq_records jobs)
 {
     static const struct jq_column columns[] = {
         { "ID", true }, { "STATE", false }, { "BY", false }, { "FOR", true }, { "SINCE", false },
@@ -37,7 +38,7 @@ static bool print_outstanding(const struct jq_listed *listed)
     struct jq_job_info info;
 
     jq_table_init(&table, columns, sizeof columns / sizeof *columns);
-    for (struct jq_reader r = jq_records_reader(listed->jobs); jq_job_info_next(&r, &info);) {
+    for (struct jq_reader r = jq_records_reader(jobs); jq_job_info_next(&r, &info);) {
         const bool runs = info.state == JQ_RUNNING && info.started_at > 0;
         const jq_ns since = runs ? info.started_at : info.created_at;
         jq_table_number(&table, (long long)info.id);
@@ -54,48 +55,63 @@ static bool print_outstanding(const struct jq_listed *listed)
     return fine;
 }
 
-static int ask_outstanding(struct jq_cli *cli, const char *queue, struct jq_answer *ret)
+struct outstanding {
+    struct jq_buf jobs; /* job_info records */
+    uint32_t count;
+    bool more;
+};
+
+static int collect(void *arg, const struct jq_job_info *info)
 {
-    uint64_t states = 0;
+    struct outstanding *o = arg;
+
+    jq_job_info_write(&o->jobs, info);
+    o->count++;
+    return 0;
+}
+
+static int ask_outstanding(struct jq_cli *cli, const char *queue, struct outstanding *o)
+{
+    struct jq_job_query query = { .queue = queue,
+                                  .limit = wants_json(cli) ? LISTED_MAX : SHOWN_MAX };
 
     for (int i = 0; i < JQ_JOB_STATES; i++)
         if (!jq_state_is_terminal((enum jq_job_state)i))
-            states |= UINT64_C(1) << i;
-    const struct jq_msg msg = {
-        .tag = JQ_MSG_LIST,
-        .u.list = { .states = states,
-                    .queue = jq_view_str(queue),
-                    .limit = wants_json(cli) ? LISTED_MAX : SHOWN_MAX },
-    };
+            query.states |= UINT64_C(1) << i;
     cli->globals.timeout_ms = -1; /* that time is over */
-    return jq_cli_request(cli, &msg, JQ_MSG_LISTED, ret);
+    const int status = jq_jobs_list(cli, &query, collect, o, &o->more);
+    return status || jq_buf_ok(&o->jobs) ? status : out_of_memory(cli);
+}
+
+static bool print_all(const struct jq_cli *cli, const char *queue, const struct outstanding *o)
+{
+    const struct jq_records jobs = jq_records_of(o->count, &o->jobs);
+
+    if (wants_json(cli)) {
+        struct jq_json_object *object = jq_json_open();
+        jq_json_text(object, "queue", queue);
+        jq_json_bool(object, "joined", false);
+        jq_json_jobs(object, "outstanding", jobs);
+        jq_json_bool(object, "more", o->more);
+        return jq_json_close(object, stdout);
+    }
+    fprintf(stderr, "jobq: timed out: queue %s has unfinished items:\n", queue);
+    const bool fine = print_outstanding(jobs);
+    if (o->more)
+        fprintf(stderr, "jobq: and more (jobq ls -Q %s --state active)\n", queue);
+    return fine;
 }
 
 /* The join has timed out. */
 static int tell_outstanding(struct jq_cli *cli, const char *queue)
 {
-    struct jq_answer answer;
-    bool fine = true;
+    struct outstanding o = { .count = 0 };
 
-    const int status = ask_outstanding(cli, queue, &answer);
-    if (status != 0)
-        return status;
-    const struct jq_listed *listed = &answer.msg.u.listed;
-    if (wants_json(cli)) {
-        struct jq_json_object *object = jq_json_open();
-        jq_json_text(object, "queue", queue);
-        jq_json_bool(object, "joined", false);
-        jq_json_jobs(object, "outstanding", listed->jobs);
-        jq_json_bool(object, "more", listed->more != 0);
-        fine = jq_json_close(object, stdout);
-    } else {
-        fprintf(stderr, "jobq: timed out: queue %s has unfinished items:\n", queue);
-        fine = print_outstanding(listed);
-        if (listed->more)
-            fprintf(stderr, "jobq: and more (jobq ls -Q %s --state active)\n", queue);
-    }
-    jq_answer_fini(&answer);
-    return fine ? JQ_EXIT_TIMEDOUT : out_of_memory(cli);
+    int status = ask_outstanding(cli, queue, &o);
+    if (status == 0)
+        status = print_all(cli, queue, &o) ? JQ_EXIT_TIMEDOUT : out_of_memory(cli);
+    jq_buf_fini(&o.jobs);
+    return status;
 }
 
 int jq_join(struct jq_cli *cli, struct jobq_queue *queue, const char *name)

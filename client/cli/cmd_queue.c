@@ -102,19 +102,20 @@ static int show(struct jq_cli *cli, const char *name, bool quiet)
     return ask(cli, &msg, quiet);
 }
 
-static int make(struct jq_cli *cli, const struct jq_msg *msg, const char *name)
+/* `again`: one that exists is fine. It may be our own, made by the first copy of a request that was
+ * sent twice. */
+static int make(struct jq_cli *cli, const struct jq_msg *msg, const char *name, bool again)
 {
-    struct jq_answer answer;
+    struct jq_answer answer = { .frame = NULL };
 
-    int status = jq_cli_connect(cli);
+    const int status = jq_cli_connect(cli);
     if (status != 0)
         return status;
     const int error = jq_request(cli->client, msg, jq_cli_request_ms(cli), &answer);
-    if (error == JOBQ_EEXIST)
-        return show(cli, name, true);
-    if (error != 0)
+    if (error != 0 && !(error == JOBQ_EEXIST && (again || answer.is_repeated)))
         return jq_cli_fail_call(cli, error, "queue create");
-    jq_answer_fini(&answer);
+    if (error == 0)
+        jq_answer_fini(&answer);
     return show(cli, name, true);
 }
 
@@ -144,7 +145,8 @@ static int set(struct jq_cli *cli, const struct values *v, const char *name,
     if (!jq_buf_ok(&record))
         status = out_of_memory(cli);
     else
-        status = v->if_missing ? make(cli, &msg, name) : ask(cli, &msg, true);
+        status =
+            mode == JQ_QUEUE_MAKE ? make(cli, &msg, name, v->if_missing) : ask(cli, &msg, true);
     jq_buf_fini(&record);
     return status;
 }

@@ -71,6 +71,18 @@ static int ask(struct jq_cli *cli, const struct jq_job_query *query, uint64_t be
     return jq_cli_request(cli, &msg, JQ_MSG_LISTED, ret);
 }
 
+/* A page may have fewer jobs than were asked for, also none, and others behind it. False: the last
+ * one. */
+static bool next_page(const struct jq_listed *listed, uint64_t last_id, uint64_t *before)
+{
+    const uint64_t next = listed->next_before_id ? listed->next_before_id : last_id;
+
+    if (!listed->more || next == 0 || next == *before)
+        return false;
+    *before = next;
+    return true;
+}
+
 int jq_jobs_list(struct jq_cli *cli, const struct jq_job_query *query,
                  int (*each)(void *arg, const struct jq_job_info *info), void *arg, bool *ret_more)
 {
@@ -81,15 +93,16 @@ int jq_jobs_list(struct jq_cli *cli, const struct jq_job_query *query,
     int status = 0;
 
     while (left && more && status == 0) {
+        uint64_t last = 0;
         status = ask(cli, query, before, left, &answer);
         if (status != 0)
             return status;
-        more = answer.msg.u.listed.more && answer.msg.u.listed.jobs.count > 0;
         for (struct jq_reader r = jq_records_reader(answer.msg.u.listed.jobs);
              left && status == 0 && jq_job_info_next(&r, &info); left--) {
             status = each(arg, &info);
-            before = info.id;
+            last = info.id;
         }
+        more = next_page(&answer.msg.u.listed, last, &before);
         jq_answer_fini(&answer);
     }
     *ret_more = more;

@@ -164,16 +164,21 @@ int jq_cli_request(struct jq_cli *cli, const struct jq_msg *msg, enum jq_tag exp
 
 int jq_cli_newest(struct jq_cli *cli, uint64_t *ret_id)
 {
-    const struct jq_msg msg = { .tag = JQ_MSG_LIST, .u.list = { .limit = 1 } };
+    struct jq_msg msg = { .tag = JQ_MSG_LIST, .u.list = { .limit = 1 } };
     struct jq_answer answer;
     struct jq_job_info info;
+    bool found = false, more = true;
 
-    const int status = jq_cli_request(cli, &msg, JQ_MSG_LISTED, &answer);
-    if (status != 0)
-        return status;
-    struct jq_reader r = jq_records_reader(answer.msg.u.listed.jobs);
-    const bool found = jq_job_info_next(&r, &info);
-    jq_answer_fini(&answer);
+    while (!found && more) {
+        const int status = jq_cli_request(cli, &msg, JQ_MSG_LISTED, &answer);
+        if (status != 0)
+            return status;
+        struct jq_reader r = jq_records_reader(answer.msg.u.listed.jobs);
+        found = jq_job_info_next(&r, &info);
+        more = answer.msg.u.listed.more && answer.msg.u.listed.next_before_id;
+        msg.u.list.before_id = answer.msg.u.listed.next_before_id;
+        jq_answer_fini(&answer);
+    }
     if (!found)
         return jq_cli_fail(cli, JQ_ENOENT, "last: there is no job yet");
     *ret_id = info.id;
