@@ -141,6 +141,12 @@ static struct jq_msg message(enum jq_tag tag, struct jq_records jobs)
     return (struct jq_msg){ .tag = tag, .u.remove = { .jobs = jobs } };
 }
 
+/* The request was sent twice: its first copy may have done it. */
+static bool was_done(const struct changing *c, int64_t error)
+{
+    return c->tag == JQ_MSG_RETRY ? error == JQ_ESTATE : error == JQ_ENOENT || error == JQ_EGONE;
+}
+
 static int change_some(struct changing *c, const uint64_t *ids, size_t count)
 {
     struct jq_buf refs = { 0 };
@@ -160,8 +166,11 @@ static int change_some(struct changing *c, const uint64_t *ids, size_t count)
         return status;
     const struct jq_records each =
         c->answer == JQ_MSG_RETRIED ? answer.msg.u.retried.each : answer.msg.u.removed.each;
-    for (struct jq_reader r = jq_records_reader(each); jq_ack_next(&r, &ack);)
+    for (struct jq_reader r = jq_records_reader(each); jq_ack_next(&r, &ack);) {
+        if (answer.is_repeated && was_done(c, ack.error))
+            ack.error = 0;
         take_ack(c, &ack);
+    }
     jq_answer_fini(&answer);
     return 0;
 }

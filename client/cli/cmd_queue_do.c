@@ -51,14 +51,21 @@ static int act(struct jq_cli *cli, const char *name, enum jq_queue_action action
 {
     const struct jq_msg msg = { .tag = JQ_MSG_QUEUE_DO,
                                 .u.queue_do = { .name = jq_view_str(name), .action = action } };
-    struct jq_answer answer;
+    struct jq_answer answer = { .frame = NULL };
 
+    *ret_count = 0;
     int status = jq_cli_queue_name(cli, name);
     if (status == 0)
-        status = jq_cli_request(cli, &msg, JQ_MSG_QUEUE_SAID, &answer);
+        status = jq_cli_connect(cli);
     if (status != 0)
         return status;
-    *ret_count = answer.msg.u.queue_said.count;
+    const int error = jq_request(cli->client, &msg, jq_cli_request_ms(cli), &answer);
+    if (error == JOBQ_ENOENT && action == JQ_QUEUE_REMOVE && answer.is_repeated)
+        return 0; /* by the first copy of a request that was sent twice */
+    if (error != 0)
+        return jq_cli_fail_call(cli, error, cli->command->name);
+    if (answer.msg.tag == JQ_MSG_QUEUE_SAID)
+        *ret_count = answer.msg.u.queue_said.count;
     jq_answer_fini(&answer);
     return 0;
 }
