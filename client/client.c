@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "client/request.h"
 #include "proto/base/alloc.h"
 #include "proto/base/clock.h"
 
@@ -147,6 +148,16 @@ static void tell_waiters(struct jobq_client *client)
     }
 }
 
+void jq_client_interrupt(struct jobq_client *client)
+{
+    if (jq_client_enter(client) != 0)
+        return;
+    jq_link_refuse(&client->link, mono_ms(), JQ_EINTR, jq_view_str("interrupted"));
+    jq_client_notify(client);
+    tell_waiters(client);
+    jq_client_leave(client, 0);
+}
+
 /* ---- a turn ---- */
 
 static void take_frame(struct jobq_client *client, struct jq_frame *frame, jq_ms now)
@@ -163,6 +174,8 @@ static void take_frame(struct jobq_client *client, struct jq_frame *frame, jq_ms
     }
     if (err != JQ_OK) /* not a message: as if it had been lost */
         return;
+    if (msg.tag == JQ_MSG_WELCOME)
+        jq_pending_welcomed(&client->pending, &msg.u.welcome);
     if (!jq_link_heard(link, now, &msg))
         jq_pending_receive(&client->pending, now, &msg, frame);
     if (link->is_welcome && !was_welcome)
@@ -206,6 +219,11 @@ static bool send_now(struct jobq_client *client, const struct jq_msg *msg)
 
 static bool send_hello(struct jobq_client *client)
 {
+    struct jq_buf buf = { 0 };
+    struct jq_records held;
+    bool sent = false;
+
+    const enum jq_err err = jq_pending_held(&client->pending, &buf, &held);
     const struct jq_msg msg = {
         .tag = JQ_MSG_HELLO,
         .correlation = JQ_LINK_CORRELATION,
@@ -218,10 +236,14 @@ static bool send_hello(struct jobq_client *client)
             .software = jq_view_str("jobq " JOBQ_VERSION),
             .pid = (uint64_t)client->fork_mark.pid,
             .host = jq_view_str(client->host),
+            .held = held,
         },
     };
 
-    return send_now(client, &msg);
+    if (err == JQ_OK) /* without the list all would be given back: later, then */
+        sent = send_now(client, &msg);
+    jq_buf_fini(&buf);
+    return sent;
 }
 
 static bool send_ping(struct jobq_client *client)
@@ -268,7 +290,6 @@ static bool send_pending(struct jobq_client *client, jq_ms now)
     struct jq_ask *ask;
     int sent = 0;
 
-    jq_pending_tick(p, now);
     jq_pending_flush(p, now);
     if (!client->link.is_hailed || client->link.reopen_at != JQ_NEVER)
         return false;
@@ -280,12 +301,20 @@ static bool send_pending(struct jobq_client *client, jq_ms now)
     return sent > 0;
 }
 
+/* The time of something is over. */
+static void keep_time(struct jobq_client *client, jq_ms now)
+{
+    if (jq_pending_tick(&client->pending, now))
+        tell_waiters(client);
+}
+
 /* True: something was read or sent, so that there may be more. Nobody may be in poll. */
 static bool turn(struct jobq_client *client, jq_ms now)
 {
     const bool received = receive(client, now);
 
     keep_link(client, now);
+    keep_time(client, now);
     const bool sent = send_pending(client, now);
     if (received)
         tell_waiters(client);

@@ -67,10 +67,17 @@ JQ_MUST_USE int jq_client_await(struct jobq_client *client, jq_ready_fn *ready, 
 /* For calls that have no timeout: EUNREACH after JQ_PATIENCE_MS without a word of the broker. */
 JQ_MUST_USE int jq_client_await_patiently(struct jobq_client *client, jq_ready_fn *ready,
                                           void *arg);
+/* One request, one answer (jq_request
+ * with the lock held), patiently. *ret_answer: the caller's, with `is_repeated`, also on error. */
+int jq_client_request(struct jobq_client *client, const struct jq_msg *msg,
+                      struct jq_answer *ret_answer);
 /* Reads and sends what can be now, if nobody else does. Lock held. */
 void jq_client_progress(struct jobq_client *client);
 /* There is something new to send: whoever polls must know. Lock held. */
 void jq_client_notify(struct jobq_client *client);
+/* A call's time is over. The broker is not there now: EUNREACH, with the detail set, else
+ * ETIMEDOUT. Lock held. */
+int jq_client_late(struct jobq_client *client);
 /* The broker was never reached: EUNREACH; else ETIMEDOUT. With the detail set. Lock held. */
 int jq_client_timed_out(struct jobq_client *client);
 

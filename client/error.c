@@ -22,6 +22,11 @@ _Static_assert(JOBQ_JOB_DISCARD == JQ_JOB_DISCARD && JOBQ_JOB_TIE == JQ_JOB_TIE 
                "flags of jobq.h and states.h differ");
 _Static_assert((JOBQ_JOB_STRICT & JQ_JOB_FLAGS) == 0, "STRICT is the SUBMIT's, not the job's");
 
+_Static_assert((int)JOBQ_AFTER_OK == (int)JQ_AFTER_OK && (int)JOBQ_AFTER_ANY == (int)JQ_AFTER_ANY &&
+                   (int)JOBQ_AFTER_FAIL == (int)JQ_AFTER_FAIL &&
+                   JOBQ_WHILE_QUEUED == JQ_WHILE_QUEUED && JOBQ_WHILE_RUNNING == JQ_WHILE_RUNNING,
+               "options of jobq.h and states.h differ");
+
 #define TEXT_OF(number) #number
 #define TEXT(number) TEXT_OF(number)
 

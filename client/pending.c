@@ -35,6 +35,9 @@ void jq_pending_init(struct jq_pending *p, uint64_t seed)
     jq_dlist_init(&p->others);
     jq_dlist_init(&p->unsent);
     jq_dlist_init(&p->unasked);
+    jq_dlist_init(&p->rooms);
+    jq_dlist_init(&p->items);
+    jq_dlist_init(&p->settles);
     jq_heap_init(&p->due, due_before);
     jq_slab_init(&p->futures, sizeof(struct jobq_future));
     jq_slab_init(&p->interest_slab, sizeof(struct jq_interest));
@@ -59,6 +62,7 @@ void jq_pending_fini(struct jq_pending *p)
     free_all(p, &p->others);
     while ((link = jq_dlist_first(&p->unsent))) /* notices */
         jq_ask_free(p, JQ_ELEMENT(link, struct jq_ask, in_unsent));
+    jq_item_fini(p);
     jq_heap_fini(&p->due);
     jq_map_fini(&p->asks);
     jq_map_fini(&p->interests);
@@ -95,18 +99,43 @@ static void free_stream(struct jq_ask *ask)
     jq_frame_drop(&ask->u.stream.err_frame);
 }
 
+/* What others know of it. */
+static void leave_others(struct jq_pending *p, struct jq_ask *ask)
+{
+    switch (ask->kind) {
+    case JQ_ASK_SUBMIT:
+    case JQ_ASK_CALL:
+        jq_room_leave(p, ask);
+        break;
+    case JQ_ASK_ONE:
+        jq_item_unget(p, ask);
+        jq_frame_drop(&ask->u.one.answer);
+        break;
+    case JQ_ASK_STREAM:
+        free_stream(ask);
+        break;
+    case JQ_ASK_SETTLE:
+        jq_settle_reset(ask);
+        break;
+    case JQ_ASK_ROOM:
+        jq_dlist_remove(&ask->u.room.in_rooms);
+        ask->u.room.submit->u.submit.room = NULL;
+        break;
+    case JQ_ASK_WAIT:
+    case JQ_ASK_NOTICE:
+        break;
+    }
+}
+
 void jq_ask_free(struct jq_pending *p, struct jq_ask *ask)
 {
+    leave_others(p, ask);
     if (ask->correlation && ask->kind != JQ_ASK_NOTICE)
         jq_map_remove(&p->asks, ask->correlation);
     jq_dlist_remove(&ask->in_list);
     jq_dlist_remove(&ask->in_unsent);
     if (jq_heap_holds(&ask->in_due))
         jq_heap_remove(&p->due, &ask->in_due);
-    if (ask->kind == JQ_ASK_ONE)
-        jq_frame_drop(&ask->u.one.answer);
-    if (ask->kind == JQ_ASK_STREAM)
-        free_stream(ask);
     jq_frame_drop(&ask->frame);
     jq_free(ask);
 }
@@ -200,11 +229,17 @@ static void receive_error(struct jq_pending *p, jq_ms now, struct jq_ask *ask,
     } else if (err == JQ_EBUSY) {
         jq_dlist_remove(&ask->in_unsent);
         jq_ask_resend_at(p, ask, jq_ask_backoff(p, ask, now));
-    } else if (ask->kind == JQ_ASK_SUBMIT || ask->kind == JQ_ASK_CALL) {
+    } else if (ask->kind == JQ_ASK_ROOM) {
+        jq_room_failed(p, ask, err, frame, text);
+    } else if (ask->kind == JQ_ASK_SETTLE) {
+        jq_settle_answered(p, ask, msg);
+    } else if (ask->kind != JQ_ASK_SUBMIT && ask->kind != JQ_ASK_CALL) {
+        jq_ask_answered(p, ask, msg, frame);
+    } else if (err == JQ_EFULL || (err == JQ_EMSGSIZE && ask->u.submit.count > 1)) {
+        jq_room_refused(p, now, ask, err, frame, text);
+    } else {
         /* That we have not seen the answer, and the broker has it no more. */
         jq_submit_failed(p, ask, err == JQ_EALREADY ? JQ_EUNKNOWN : err, frame, text);
-    } else {
-        jq_ask_answered(p, ask, msg, frame);
     }
 }
 
@@ -213,8 +248,11 @@ void jq_pending_receive(struct jq_pending *p, jq_ms now, const struct jq_msg *ms
 {
     struct jq_ask *ask = jq_map_find(&p->asks, msg->correlation);
 
-    if (!ask) /* it came twice, or nobody wants it any more; results have their ids */
+    if (!ask) { /* it came twice, or nobody wants it any more; results have their ids */
+        if (msg->tag == JQ_MSG_ITEM)
+            jq_item_late(p, msg);
         return;
+    }
     if (msg->tag == JQ_MSG_ERROR) {
         receive_error(p, now, ask, msg, frame);
         return;
@@ -235,36 +273,59 @@ void jq_pending_receive(struct jq_pending *p, jq_ms now, const struct jq_msg *ms
     case JQ_ASK_STREAM:
         jq_ask_answered(p, ask, msg, frame);
         break;
+    case JQ_ASK_SETTLE:
+        jq_settle_answered(p, ask, msg);
+        break;
+    case JQ_ASK_ROOM:
+        if (msg->tag == JQ_MSG_ROOM_KEPT)
+            jq_room_kept(p, ask);
+        break;
     case JQ_ASK_NOTICE:
         break;
     }
 }
 
-void jq_pending_tick(struct jq_pending *p, jq_ms now)
+/* A SUBMIT that waits for room. */
+static bool is_parked(const struct jq_ask *ask)
+{
+    return (ask->kind == JQ_ASK_SUBMIT || ask->kind == JQ_ASK_CALL) && ask->u.submit.room;
+}
+
+bool jq_pending_tick(struct jq_pending *p, jq_ms now)
 {
     struct jq_heap_node *node;
+    bool is_late = false;
 
     while ((node = jq_heap_first(&p->due))) {
         struct jq_ask *ask = JQ_ELEMENT(node, struct jq_ask, in_due);
         if (ask->resend_at > now)
-            return;
-        if (ask->was_sent)
-            ask->resends++;
+            break;
+        if (is_parked(ask)) {
+            jq_room_late(p, ask);
+            is_late = true;
+            continue;
+        }
+        ask->resends += ask->was_sent;
+        ask->is_repeated = ask->was_sent;
         jq_ask_queue(p, ask);
     }
+    return is_late;
 }
 
 jq_ms jq_pending_next_at(const struct jq_pending *p)
 {
     const struct jq_heap_node *node = jq_heap_first(&p->due);
-    const jq_ms due = node ? JQ_ELEMENT(node, const struct jq_ask, in_due)->resend_at : JQ_NEVER;
+    jq_ms at = node ? JQ_ELEMENT(node, const struct jq_ask, in_due)->resend_at : JQ_NEVER;
 
-    return jq_dlist_empty(&p->unasked) ? due : jq_ms_min(due, p->ask_at);
+    if (!jq_dlist_empty(&p->unasked))
+        at = jq_ms_min(at, p->ask_at);
+    return jq_dlist_empty(&p->settles) ? at : jq_ms_min(at, p->settle_at);
 }
 
 void jq_pending_flush(struct jq_pending *p, jq_ms now)
 {
     jq_submit_close_batches(p);
+    jq_settle_flush(p, now);
     jq_wait_flush(p, now);
 }
 
@@ -292,6 +353,7 @@ void jq_pending_sent(struct jq_pending *p, struct jq_ask *ask, jq_ms now)
 static void queue_again(struct jq_pending *p, struct jq_ask *ask)
 {
     ask->resends += ask->was_sent;
+    ask->is_repeated = ask->was_sent;
     jq_ask_queue(p, ask);
 }
 
@@ -300,8 +362,12 @@ static void queue_submits(struct jq_pending *p)
 {
     struct jq_dlink *link = NULL;
 
-    while ((link = jq_dlist_next(&p->submits, link)))
-        queue_again(p, JQ_ELEMENT(link, struct jq_ask, in_list));
+    while ((link = jq_dlist_next(&p->submits, link))) {
+        struct jq_ask *ask = JQ_ELEMENT(link, struct jq_ask, in_list);
+        ask->u.submit.kept = 0; /* places are kept for a connection */
+        if (!is_parked(ask))
+            queue_again(p, ask);
+    }
 }
 
 void jq_pending_reconnected(struct jq_pending *p)
@@ -322,7 +388,7 @@ void jq_pending_reconnected(struct jq_pending *p)
         next = jq_dlist_next(&p->others, link);
         if (ask->kind == JQ_ASK_STREAM)
             jq_stream_reconnected(p, ask);
-        else if (!ask->u.one.done)
+        else if (ask->kind != JQ_ASK_ONE || !ask->u.one.done)
             queue_again(p, ask);
     }
 }
@@ -334,13 +400,14 @@ void jq_pending_set_resend(struct jq_pending *p, jq_ms ms)
 
 bool jq_pending_is_open(const struct jq_pending *p)
 {
-    return p->batches_count > 0 || !jq_dlist_empty(&p->unasked);
+    return p->batches_count > 0 || !jq_dlist_empty(&p->unasked) || !jq_dlist_empty(&p->settles);
 }
 
 bool jq_pending_is_waiting(const struct jq_pending *p)
 {
     return !jq_dlist_empty(&p->submits) || !jq_dlist_empty(&p->calls) ||
-           !jq_dlist_empty(&p->others) || !jq_dlist_empty(&p->unasked);
+           !jq_dlist_empty(&p->others) || !jq_dlist_empty(&p->unasked) ||
+           !jq_dlist_empty(&p->settles) || !jq_dlist_empty(&p->items);
 }
 
 /* ---- invariants ---- */
@@ -356,8 +423,9 @@ static void check_numbers(const struct jq_dlist *list, bool hinted, size_t *jobs
         JQ_CHECK(ask->u.submit.is_hinted == hinted);
         JQ_CHECK(ask->frame != NULL);
         last = ask->correlation;
-        *jobs += hinted ? 0 : ask->u.submit.count;
-        *bytes += hinted ? 0 : ask->u.submit.bytes;
+        JQ_CHECK(!is_parked(ask) || !jq_dlink_used(&ask->in_unsent));
+        *jobs += hinted || ask->u.submit.is_put ? 0 : ask->u.submit.count;
+        *bytes += hinted || ask->u.submit.is_put ? 0 : ask->u.submit.bytes;
     }
 }
 
@@ -384,8 +452,9 @@ void jq_pending_check(const struct jq_pending *p)
     check_numbers(&p->submits, false, &jobs, &bytes);
     check_numbers(&p->calls, true, &jobs, &bytes);
     for (uint32_t i = 0; i < p->batches_count; i++) {
-        jobs += p->batches[i].ask->u.submit.count;
-        bytes += p->batches[i].ask->u.submit.bytes;
+        const struct jq_ask *ask = p->batches[i].ask;
+        jobs += ask->u.submit.is_put ? 0 : ask->u.submit.count;
+        bytes += ask->u.submit.is_put ? 0 : ask->u.submit.bytes;
     }
     JQ_CHECK(jobs == p->unanswered_jobs && bytes == p->unanswered_bytes);
     while ((interest = jq_map_next(&p->interests, &cursor)))

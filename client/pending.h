@@ -35,6 +35,7 @@ enum {
     JQ_BATCHES_MAX = 8,                 /* queues whose jobs wait for company at one time */
     JQ_UNANSWERED_JOBS_MAX = 256 << 10, /* jobs started and not yet the broker's */
     JQ_UNANSWERED_BYTES_MAX = 64 << 20, /* their frames */
+    JQ_MEMORY_RETRY_MS = 10,            /* nothing could be asked for lack of memory */
     JQ_STREAM_FRAMES_MAX = 4096,        /* EVENTS that a reader has not taken yet */
 };
 
@@ -44,6 +45,8 @@ enum jq_ask_kind {
     JQ_ASK_WAIT,   /* for futures */
     JQ_ASK_ONE,    /* one answer, handed out as it is */
     JQ_ASK_STREAM, /* many */
+    JQ_ASK_SETTLE, /* for items */
+    JQ_ASK_ROOM,   /* for a SUBMIT that a full queue refused */
     JQ_ASK_NOTICE, /* none: UNWAIT, UNWATCH; forgotten when sent or when the connection ends */
 };
 
@@ -59,12 +62,18 @@ struct jq_ask {
     unsigned resends;
     bool is_prompt; /* its answer does not wait for a job: silence means that it was lost */
     bool was_sent;
+    bool is_repeated; /* sent again without an answer: what it finds done may be its own work */
     union {
         struct {              /* SUBMIT, CALL */
             uint32_t count;   /* jobs */
             uint32_t started; /* of them, those whose errors a flush tells */
             size_t bytes;
             struct jq_dlist futures; /* of the jobs that have one, by index */
+            uint64_t origin;         /* the number that its jobs were first sent under */
+            jq_ms put_until;         /* how long a full queue may keep it; 0: not at all */
+            struct jq_ask *room;     /* a full queue has refused it: this will call it back */
+            uint64_t kept;           /* correlation of the ROOM that did */
+            bool is_put;             /* items, each with a thread that waits for it */
             bool is_hinted;          /* CALL: the ids are known */
         } submit;
         struct {            /* WAIT */
@@ -75,11 +84,23 @@ struct jq_ask {
             enum jq_err err;   /* of an ERROR answer */
             struct jq_msg msg; /* when done: points into frame */
             struct jq_frame *answer;
+            bool is_waiting;        /* for more than the broker's turn: UNWAIT withdraws it */
+            struct jobq_item *item; /* GET: where its answer goes */
         } one;
+        struct {                    /* SETTLE */
+            struct jq_dlist wanted; /* struct jq_settlement, by index */
+            uint32_t count;         /* with those that nobody waits for any more */
+        } settle;
+        struct { /* ROOM */
+            struct jq_ask *submit;
+            struct jq_view queue; /* in the frame of the SUBMIT */
+            struct jq_dlink in_rooms;
+        } room;
         struct {                     /* STREAM */
             struct jq_dlist answers; /* struct jq_stream_answer */
             uint32_t count;
-            uint64_t dropped; /* EVENTS lost since the last one kept */
+            uint64_t dropped;  /* EVENTS lost since the last one kept */
+            uint64_t sequence; /* WATCH: what it goes on behind; 0: not known */
             bool is_wait;
             struct jq_map left; /* WAIT: ids whose result has not come */
             enum jq_err err;    /* ends it */
@@ -121,9 +142,38 @@ struct jobq_future {
     bool is_orphan;             /* freed by its owner, still needed to settle its CALL */
     bool is_direct;             /* jobq_submit tells its error itself */
     bool is_discarded;          /* JQ_JOB_DISCARD: gone means that it has succeeded */
+    jq_ms put_until;            /* an item's: how long a full queue may keep it */
     struct jq_frame *frame;     /* ended: what the next two point into; or NULL */
     struct jq_view record;      /* the encoded result, or the text of the error */
     struct jobq_result *result; /* made when it is first asked for */
+};
+
+/* What is to become of an item. Its memory is its item's, or the caller's who waits for it. */
+struct jq_settlement {
+    struct jq_dlink link; /* to be sent, or in its ask */
+    struct jq_ask *ask;
+    struct jobq_item *item; /* NULL: by its receipt alone */
+    uint64_t id, fence;
+    uint64_t ms;
+    enum jq_settle_action action;
+    uint32_t index; /* in its frame */
+    enum jq_err err;
+    bool is_done;
+    bool is_repeated; /* sent more than once, as jq_ask */
+};
+
+/* An item that was leased to this client. */
+struct jobq_item {
+    struct jobq_client *client;  /* NULL once that is closed, and in tests of pending alone */
+    struct jq_dlink in_items;    /* unused: not leased yet */
+    struct jq_settlement settle; /* with its id and fence */
+    bool is_timed;               /* the lease ends by the clock, not with the session */
+    bool is_lost;                /* the broker gave it to somebody else, or will */
+    bool is_given;               /* freed by its owner; ends when the broker has it back */
+    int32_t priority;
+    uint32_t attempt;
+    struct jq_view payload; /* in `frame` */
+    struct jq_frame *frame;
 };
 
 /* Jobs of one queue that wait for company. */
@@ -131,6 +181,8 @@ struct jq_batch {
     struct jq_ask *ask; /* not numbered yet */
     struct jq_frame_buf *frame;
     uint64_t flags; /* JQ_SUBMIT_... */
+    bool is_put;
+    int64_t put_timeout_ms; /* of all of them; not of items */
     uint32_t queue_size;
     char queue[JQ_NAME_MAX];
 };
@@ -146,9 +198,11 @@ struct jq_pending {
     struct jq_heap due;
     struct jq_batch batches[JQ_BATCHES_MAX]; /* in the order of their first job */
     uint32_t batches_count;
-    size_t batch_bytes; /* how large the last frame of jobs became */
-    size_t unanswered_jobs;
+    size_t batch_bytes;     /* how large the last frame of jobs became */
+    size_t unanswered_jobs; /* items not counted: each has a thread that waits for it */
     size_t unanswered_bytes;
+    bool was_split;        /* the number of a SUBMIT does not tell any more when its jobs came */
+    struct jq_dlist rooms; /* ROOMs that were not kept yet, in order */
     uint64_t tied; /* jobs with JQ_JOB_TIE that were ever started: the session must stay alive */
 
     struct jq_map interests; /* by job id */
@@ -158,6 +212,13 @@ struct jq_pending {
     size_t promised;        /* places reserved in `interests` */
     struct jq_slab futures;
     struct jq_slab interest_slab;
+
+    struct jq_dlist items; /* struct jobq_item, leased to us */
+    size_t items_count;
+    size_t gets;             /* GETs that may bring one more */
+    struct jobq_item *spare; /* for an item that comes too late when there is no memory */
+    struct jq_dlist settles; /* struct jq_settlement: to be sent */
+    jq_ms settle_at;         /* not before: there was no memory */
 
     enum jq_err flush_error; /* first of the started submits since the last flush */
     struct jq_detail flush_text;
@@ -175,6 +236,9 @@ struct jq_start {
     uint64_t flags; /* JQ_SUBMIT_... */
     struct jq_job_spec spec;
     bool is_direct;
+    bool is_put;            /* an item: needs a future, and is direct */
+    int64_t put_timeout_ms; /* how long a full queue may keep it: -1 for ever, 0 not at all */
+    jq_ms put_until;        /* the same as an instant; 0 for 0 */
 };
 
 /* One job, copied; valid in all its fields. `future`: a new one that goes with it, or NULL, which a
@@ -188,6 +252,39 @@ bool jq_pending_is_flushed(const struct jq_pending *p, uint64_t number);
 enum jq_err jq_pending_take_flush_error(struct jq_pending *p, struct jq_detail *ret_text);
 /* A job that could not even be started, after others of its call had been: a flush tells. */
 void jq_pending_note_error(struct jq_pending *p, enum jq_err err, struct jq_view text);
+
+/* ---- full queues (pending_room.c) ---- */
+
+/* The time of an item is over. True: its future has ended, with FULL; false: it is on its way, and
+ * only the answer can tell. */
+bool jq_pending_put_late(struct jq_pending *p, struct jobq_future *future);
+/* Nobody waits for this item any more, which has not ended: frees the future. True: it was never
+ * sent, and never will be; false: nobody knows. */
+bool jq_pending_put_withdraw(struct jq_pending *p, struct jobq_future *future);
+
+/* ---- items (pending_item.c) ---- */
+
+/* GET. BUSY: this client holds as many as it may. */
+JQ_MUST_USE enum jq_err jq_pending_get(struct jq_pending *p, const struct jq_get *get,
+                                       struct jq_ask **ret_ask);
+/* What a GET that is done has brought; NULL: an error. What is not taken goes back. */
+struct jobq_item *jq_pending_take_item(struct jq_pending *p, struct jq_ask *get);
+/* Its owner wants it no more: it goes back to its queue when it is still ours. */
+void jq_pending_free_item(struct jq_pending *p, struct jobq_item *item);
+/* It was settled, or lost: forget it. */
+void jq_pending_drop_item(struct jq_pending *p, struct jobq_item *item);
+/* The items whose lease is the session's, for HELLO. ENOMEM. */
+JQ_MUST_USE enum jq_err jq_pending_held(const struct jq_pending *p, struct jq_buf *buf,
+                                        struct jq_records *ret);
+void jq_pending_welcomed(struct jq_pending *p, const struct jq_welcome *welcome);
+
+/* ---- what becomes of items (pending_settle.c) ---- */
+
+/* Cannot fail; `settle` is its caller's until it is done or abandoned. */
+void jq_pending_settle(struct jq_pending *p, struct jq_settlement *settle,
+                       enum jq_settle_action action, uint64_t ms);
+/* Nobody waits for it any more. What was sent may be done all the same. */
+void jq_pending_settle_abandon(struct jq_settlement *settle);
 
 /* ---- futures (pending_wait.c) ---- */
 
@@ -216,7 +313,8 @@ bool jq_pending_stream_take(struct jq_ask *ask, struct jq_msg *ret_msg,
 /* Borrows msg; keeps `frame`, which it points into, for what needs it longer. */
 void jq_pending_receive(struct jq_pending *p, jq_ms now, const struct jq_msg *msg,
                         struct jq_frame *frame);
-void jq_pending_tick(struct jq_pending *p, jq_ms now);
+/* True: the time of something is over. */
+bool jq_pending_tick(struct jq_pending *p, jq_ms now);
 jq_ms jq_pending_next_at(const struct jq_pending *p);
 /* Closes the open frames of jobs, asks for what is wanted. */
 void jq_pending_flush(struct jq_pending *p, jq_ms now);
@@ -244,6 +342,8 @@ jq_ms jq_ask_backoff(struct jq_pending *p, struct jq_ask *ask, jq_ms now);
 void jq_pending_notice(struct jq_pending *p, enum jq_tag tag, uint64_t correlation);
 
 void jq_submit_close_batches(struct jq_pending *p);
+void jq_submit_queue(struct jq_pending *p, struct jq_ask *ask, struct jq_view queue);
+uint64_t jq_submit_answered(const struct jq_pending *p);
 void jq_submit_submitted(struct jq_pending *p, struct jq_ask *ask, const struct jq_msg *msg,
                          struct jq_frame *frame);
 void jq_submit_failed(struct jq_pending *p, struct jq_ask *ask, enum jq_err err,
@@ -263,6 +363,28 @@ void jq_wait_join(struct jq_pending *p, struct jobq_future *future, bool ask_for
 /* Its CALL was told another id. ENOMEM: nothing has changed. */
 JQ_MUST_USE enum jq_err jq_wait_move(struct jq_pending *p, struct jobq_future *future, uint64_t id);
 void jq_wait_leave(struct jq_pending *p, struct jobq_future *future);
+
+/* A full queue has refused it, or a group that can never fit. */
+void jq_room_refused(struct jq_pending *p, jq_ms now, struct jq_ask *submit, enum jq_err err,
+                     struct jq_frame *frame, struct jq_view text);
+void jq_room_failed(struct jq_pending *p, struct jq_ask *room, enum jq_err err,
+                    struct jq_frame *frame, struct jq_view text);
+void jq_room_kept(struct jq_pending *p, struct jq_ask *room);
+bool jq_room_is_waited_for(const struct jq_pending *p, struct jq_view queue);
+/* Asks for places instead of sending it. ENOMEM: nothing has changed. */
+JQ_MUST_USE enum jq_err jq_room_park(struct jq_pending *p, struct jq_ask *submit);
+void jq_room_late(struct jq_pending *p, struct jq_ask *submit);
+void jq_room_leave(struct jq_pending *p, struct jq_ask *submit); /* withdraws its ROOM, if any */
+
+void jq_item_come(struct jq_pending *p, struct jq_ask *get, const struct jq_msg *msg,
+                  struct jq_frame *frame);
+void jq_item_late(struct jq_pending *p, const struct jq_msg *msg); /* nobody waits for it */
+void jq_item_unget(struct jq_pending *p, struct jq_ask *get);      /* of a GET that ends */
+void jq_item_fini(struct jq_pending *p);
+
+void jq_settle_flush(struct jq_pending *p, jq_ms now);
+void jq_settle_answered(struct jq_pending *p, struct jq_ask *ask, const struct jq_msg *msg);
+void jq_settle_reset(struct jq_ask *ask); /* before it is freed */
 
 void jq_ask_answered(struct jq_pending *p, struct jq_ask *ask, const struct jq_msg *msg,
                      struct jq_frame *frame);

@@ -6,16 +6,29 @@
 
 /* ---- asking ---- */
 
+/* UNWAIT withdraws it. */
+static bool is_waiting(const struct jq_msg *msg)
+{
+    switch ((int)msg->tag) {
+    case JQ_MSG_WAIT:
+    case JQ_MSG_JOIN:
+    case JQ_MSG_ROOM:
+        return true;
+    case JQ_MSG_GET:
+        return msg->u.get.wait != 0;
+    default:
+        return false;
+    }
+}
+
 /* Its answer waits for nothing but the broker's turn. */
 static bool is_prompt(const struct jq_msg *msg)
 {
     switch ((int)msg->tag) {
-    case JQ_MSG_WAIT:
-        return false;
     case JQ_MSG_LOG_READ:
         return !msg->u.log_read.follow;
     default:
-        return true;
+        return !is_waiting(msg);
     }
 }
 
@@ -63,6 +76,8 @@ enum jq_err jq_pending_ask(struct jq_pending *p, enum jq_ask_kind kind, const st
         jq_dlist_init(&ask->u.stream.answers);
     else
         ask->is_prompt = is_prompt(msg);
+    if (kind == JQ_ASK_ONE)
+        ask->u.one.is_waiting = is_waiting(msg);
     err = jq_ask_encode(ask, &copy);
     if (err == JQ_OK && kind == JQ_ASK_STREAM && msg->tag == JQ_MSG_WAIT)
         err = note_ids(ask, msg);
@@ -77,23 +92,40 @@ enum jq_err jq_pending_ask(struct jq_pending *p, enum jq_ask_kind kind, const st
     return JQ_OK;
 }
 
+/* The message that tells the broker not to answer; 0: it has answered, or will soon. */
+static int withdrawal(const struct jq_ask *ask)
+{
+    if (!ask->was_sent)
+        return 0;
+    if (ask->kind == JQ_ASK_ONE)
+        return ask->u.one.is_waiting && !ask->u.one.done ? JQ_MSG_UNWAIT : 0;
+    if (ask->u.stream.err != JQ_OK)
+        return 0;
+    return ask->u.stream.is_wait ? JQ_MSG_UNWAIT : JQ_MSG_UNWATCH;
+}
+
 void jq_pending_end(struct jq_pending *p, struct jq_ask *ask)
 {
     const uint64_t correlation = ask->correlation;
-    const bool withdraw = ask->kind == JQ_ASK_STREAM && ask->was_sent && ask->u.stream.err == JQ_OK;
-    const bool is_wait = ask->kind == JQ_ASK_STREAM && ask->u.stream.is_wait;
+    const int tag = withdrawal(ask);
 
     jq_ask_free(p, ask);
-    if (withdraw)
-        jq_pending_notice(p, is_wait ? JQ_MSG_UNWAIT : JQ_MSG_UNWATCH, correlation);
+    if (tag)
+        jq_pending_notice(p, (enum jq_tag)tag, correlation);
 }
 
 /* ---- answers ---- */
 
-static void finish_one(struct jq_ask *ask, const struct jq_msg *msg, struct jq_frame *frame)
+static void finish_one(struct jq_pending *p, struct jq_ask *ask, const struct jq_msg *msg,
+                       struct jq_frame *frame)
 {
-    if (ask->u.one.done)
+    if (ask->u.one.done) {
+        if (msg->tag == JQ_MSG_ITEM)
+            jq_item_late(p, msg);
         return;
+    }
+    if (msg->tag == JQ_MSG_ITEM && ask->u.one.item)
+        jq_item_come(p, ask, msg, frame);
     ask->u.one.done = true;
     ask->u.one.msg = *msg;
     ask->u.one.answer = jq_frame_keep(frame);
@@ -158,6 +190,17 @@ static void note_results(struct jq_ask *ask, const struct jq_msg *msg)
         jq_map_remove(&ask->u.stream.left, result.id);
 }
 
+static void note_events(struct jq_ask *ask, const struct jq_msg *msg)
+{
+    struct jq_reader r = jq_records_reader(msg->u.events.events);
+    struct jq_event event;
+
+    while (jq_event_next(&r, &event))
+        ask->u.stream.sequence = event.sequence;
+    if (msg->u.events.sequence) /* behind those that a filter kept back, too */
+        ask->u.stream.sequence = msg->u.events.sequence;
+}
+
 static void add_to_stream(struct jq_pending *p, struct jq_ask *ask, const struct jq_msg *msg,
                           struct jq_frame *frame)
 {
@@ -165,6 +208,8 @@ static void add_to_stream(struct jq_pending *p, struct jq_ask *ask, const struct
 
     if (ask->u.stream.err != JQ_OK)
         return;
+    if (is_events)
+        note_events(ask, msg);
     if (is_events && ask->u.stream.count >= JQ_STREAM_FRAMES_MAX)
         drop_oldest(ask);
     struct jq_stream_answer *answer = jq_alloc_zero(1, sizeof *answer);
@@ -193,7 +238,7 @@ void jq_ask_answered(struct jq_pending *p, struct jq_ask *ask, const struct jq_m
     jq_ask_resend_at(p, ask, JQ_NEVER);
     jq_dlist_remove(&ask->in_unsent);
     if (ask->kind == JQ_ASK_ONE)
-        finish_one(ask, msg, frame);
+        finish_one(p, ask, msg, frame);
     else if (msg->tag != JQ_MSG_ERROR)
         add_to_stream(p, ask, msg, frame);
     else if (ask->u.stream.err == JQ_OK)
@@ -224,6 +269,16 @@ static enum jq_err encode_left(struct jq_ask *ask)
     return err;
 }
 
+/* Those after the last one, not from now on. */
+static enum jq_err encode_after(struct jq_ask *ask)
+{
+    struct jq_msg msg;
+
+    JQ_TRY(jq_msg_decode(ask->frame->bytes, &msg));
+    msg.u.watch.after = ask->u.stream.sequence;
+    return jq_ask_encode(ask, &msg);
+}
+
 void jq_stream_reconnected(struct jq_pending *p, struct jq_ask *ask)
 {
     if (ask->u.stream.err != JQ_OK)
@@ -235,6 +290,9 @@ void jq_stream_reconnected(struct jq_pending *p, struct jq_ask *ask)
             end_stream(p, ask, JQ_ENOMEM, NULL, jq_view_str("out of memory for asking again"));
             return;
         }
+    } else if (ask->u.stream.sequence && encode_after(ask) != JQ_OK) {
+        end_stream(p, ask, JQ_ENOMEM, NULL, jq_view_str("out of memory for asking again"));
+        return;
     }
     ask->resends += ask->was_sent;
     jq_ask_queue(p, ask);

@@ -26,7 +26,7 @@ static uint64_t first_number(const struct jq_dlist *list, uint64_t otherwise)
 }
 
 /* The highest number with nothing unanswered at or below it. */
-static uint64_t answered(const struct jq_pending *p)
+uint64_t jq_submit_answered(const struct jq_pending *p)
 {
     const uint64_t submits = first_number(&p->submits, p->number + 1);
     const uint64_t calls = first_number(&p->calls, p->number + 1);
@@ -60,7 +60,7 @@ static struct jq_frame *end_frame(struct jq_pending *p, const struct jq_batch *b
         .tag = JQ_MSG_SUBMIT,
         .correlation = p->number + 1,
         .u.submit = {
-            .answered = answered(p),
+            .answered = jq_submit_answered(p),
             .queue = jq_view(batch->queue, batch->queue_size),
             .flags = batch->flags,
             .jobs = { .count = batch->ask->u.submit.count }, /* the records are there already */
@@ -72,21 +72,35 @@ static struct jq_frame *end_frame(struct jq_pending *p, const struct jq_batch *b
     return jq_frame_buf_end(batch->frame, HEAD_ROOM - head.size);
 }
 
+void jq_submit_queue(struct jq_pending *p, struct jq_ask *ask, struct jq_view queue)
+{
+    static const char *const full = "the queue is full, and others wait for room";
+
+    if (jq_room_is_waited_for(p, queue)) /* what came first waits there: nobody overtakes it */
+        jq_room_refused(p, 0, ask, JQ_EFULL, NULL, jq_view_str(full));
+    else
+        jq_ask_queue(p, ask);
+}
+
 static void close_batch(struct jq_pending *p, struct jq_batch *batch)
 {
     struct jq_ask *ask = batch->ask;
+    char queue[JQ_NAME_MAX];
+    const uint32_t queue_size = batch->queue_size;
 
     if (ask->u.submit.count == 0) { /* the job that it was opened for did not fit into memory */
         drop_batch(p, batch);
         return;
     }
     ask->frame = end_frame(p, batch);
+    memcpy(queue, batch->queue, queue_size); /* the batch makes place for another */
     p->batch_bytes = batch->frame->buf.size;
     remove_batch(p, batch);
     p->number++;
     jq_ask_number(p, ask, p->number);
+    ask->u.submit.origin = p->number;
     jq_dlist_append(&p->submits, &ask->in_list);
-    jq_ask_queue(p, ask);
+    jq_submit_queue(p, ask, jq_view(queue, queue_size));
 }
 
 void jq_submit_close_batches(struct jq_pending *p)
@@ -140,7 +154,10 @@ static struct jq_batch *open_batch(struct jq_pending *p, const struct jq_start *
     struct jq_batch *batch = &p->batches[p->batches_count++];
     batch->ask = ask;
     batch->frame = frame;
+    ask->u.submit.is_put = start->is_put;
     batch->flags = start->flags;
+    batch->is_put = start->is_put;
+    batch->put_timeout_ms = start->put_timeout_ms;
     batch->queue_size = (uint32_t)start->queue.size;
     memcpy(batch->queue, start->queue.data, start->queue.size);
     return batch;
@@ -157,17 +174,27 @@ static void add_job(struct jq_pending *p, struct jq_batch *batch, const struct j
         future->ask = ask;
         future->index = ask->u.submit.count;
         future->is_direct = start->is_direct;
+        future->put_until = start->put_until;
         future->is_discarded = (start->spec.flags & JQ_JOB_DISCARD) != 0;
         jq_dlist_append(&ask->u.submit.futures, &future->in_ask);
     }
     ask->u.submit.count++;
     ask->u.submit.started += !start->is_direct;
     ask->u.submit.bytes += bytes;
-    p->unanswered_jobs++;
-    p->unanswered_bytes += bytes;
+    ask->u.submit.put_until = start->put_until;
+    p->unanswered_jobs += !start->is_put;
+    p->unanswered_bytes += start->is_put ? 0 : bytes;
     p->tied += (start->spec.flags & JQ_JOB_TIE) != 0;
     if (ask->u.submit.count == JQ_JOBS_PER_FRAME || batch->frame->buf.size >= JQ_FRAME_SOFT)
         close_batch(p, batch);
+}
+
+/* They may share a frame. */
+static bool is_company(const struct jq_batch *batch, const struct jq_start *start)
+{
+    if (batch->flags != start->flags || batch->is_put != start->is_put)
+        return false;
+    return start->is_put || batch->put_timeout_ms == start->put_timeout_ms;
 }
 
 enum jq_err jq_pending_start(struct jq_pending *p, const struct jq_start *start,
@@ -176,7 +203,7 @@ enum jq_err jq_pending_start(struct jq_pending *p, const struct jq_start *start,
     const bool is_call = (start->flags & JQ_SUBMIT_CALL) != 0;
     struct jq_batch *batch = find_batch(p, start->queue);
 
-    if (batch && batch->flags != start->flags) { /* one after the other, or they change places */
+    if (batch && !is_company(batch, start)) { /* one after the other, or they change places */
         close_batch(p, batch);
         batch = NULL;
     }
@@ -206,9 +233,19 @@ bool jq_pending_has_room(const struct jq_pending *p)
            p->unanswered_bytes < JQ_UNANSWERED_BYTES_MAX;
 }
 
+/* A put is waited for by its own thread. */
 bool jq_pending_is_flushed(const struct jq_pending *p, uint64_t number)
 {
-    return first_number(&p->submits, p->number + 1) > number;
+    const struct jq_dlink *link = NULL;
+
+    while ((link = jq_dlist_next(&p->submits, link))) {
+        const struct jq_ask *ask = JQ_ELEMENT(link, const struct jq_ask, in_list);
+        if (!ask->u.submit.is_put && ask->u.submit.origin <= number)
+            return false;
+        if (ask->correlation > number && !p->was_split)
+            return true;
+    }
+    return true;
 }
 
 enum jq_err jq_pending_take_flush_error(struct jq_pending *p, struct jq_detail *ret_text)
@@ -233,6 +270,8 @@ void jq_pending_note_error(struct jq_pending *p, enum jq_err err, struct jq_view
 /* It counts as unanswered no more. */
 static void uncount(struct jq_pending *p, const struct jq_ask *ask)
 {
+    if (ask->u.submit.is_put)
+        return;
     p->unanswered_jobs -= ask->u.submit.count;
     p->unanswered_bytes -= ask->u.submit.bytes;
 }
@@ -244,6 +283,8 @@ void jq_submit_failed(struct jq_pending *p, struct jq_ask *ask, enum jq_err err,
 
     if (!ask->u.submit.is_hinted)
         uncount(p, ask);
+    if (ask->u.submit.kept) /* it has not used its places */
+        jq_pending_notice(p, JQ_MSG_UNWAIT, ask->u.submit.kept);
     ask->u.submit.is_hinted = false; /* or it would be settled with its last future */
     if (ask->u.submit.started)
         jq_pending_note_error(p, err, text);

@@ -8,8 +8,6 @@
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 
-enum { MEMORY_RETRY_MS = 10 };
-
 /* ---- interests ---- */
 
 enum jq_err jq_wait_reserve(struct jq_pending *p, struct jobq_future *future)
@@ -236,7 +234,7 @@ void jq_wait_flush(struct jq_pending *p, jq_ms now)
 {
     while (!jq_dlist_empty(&p->unasked) && now >= p->ask_at)
         if (ask_for_some(p) != JQ_OK)
-            p->ask_at = jq_ms_add(now, MEMORY_RETRY_MS);
+            p->ask_at = jq_ms_add(now, JQ_MEMORY_RETRY_MS);
 }
 
 /* Those of one WAIT, or of all (NULL), that still need one. */

@@ -44,12 +44,31 @@ static bool is_welcome(void *arg)
     return client->link.is_welcome;
 }
 
-/* After a timeout: EUNREACH when there is no broker at the other end now. */
-static int late(struct jobq_client *client)
+int jq_client_late(struct jobq_client *client)
 {
     if (client->link.is_welcome)
         return jq_client_timed_out(client);
     return jq_client_fail(client, JOBQ_EUNREACH, "%s: no broker has answered", client->url);
+}
+
+/* What came of it, `waited` being how the waiting for it ended. */
+static int take_answer(struct jobq_client *client, struct jq_ask *ask, int waited,
+                       struct jq_answer *ret_answer)
+{
+    int rc = waited == JOBQ_ETIMEDOUT ? jq_client_late(client) : waited;
+
+    ret_answer->is_repeated = ask->is_repeated;
+    if (rc == 0 && ask->u.one.err != JQ_OK)
+        rc = jq_client_fail_view(client, ask->u.one.err, ask->u.one.msg.u.error.text);
+    if (rc == 0) {
+        ret_answer->msg = ask->u.one.msg;
+        ret_answer->frame = ask->u.one.answer;
+        ask->u.one.answer = NULL;
+    }
+    jq_pending_end(&client->pending, ask);
+    if (rc != 0)
+        jq_client_progress(client); /* a withdrawal must not wait for the next call */
+    return rc;
 }
 
 static int request(struct jobq_client *client, const struct jq_msg *msg, jq_ms until,
@@ -57,20 +76,20 @@ static int request(struct jobq_client *client, const struct jq_msg *msg, jq_ms u
 {
     struct jq_ask *ask = NULL;
 
-    int rc = send_request(client, JQ_ASK_ONE, msg, &ask);
-    if (rc != 0)
-        return rc;
-    rc = jq_client_await(client, is_done, ask, until);
-    if (rc == JOBQ_ETIMEDOUT)
-        rc = late(client);
-    else if (rc == 0 && ask->u.one.err != JQ_OK)
-        rc = jq_client_fail_view(client, ask->u.one.err, ask->u.one.msg.u.error.text);
-    if (rc == 0) {
-        *ret_answer = (struct jq_answer){ .msg = ask->u.one.msg, .frame = ask->u.one.answer };
-        ask->u.one.answer = NULL;
-    }
-    jq_pending_end(&client->pending, ask);
-    return rc;
+    const int rc = send_request(client, JQ_ASK_ONE, msg, &ask);
+    return rc ? rc
+              : take_answer(client, ask, jq_client_await(client, is_done, ask, until), ret_answer);
+}
+
+int jq_client_request(struct jobq_client *client, const struct jq_msg *msg,
+                      struct jq_answer *ret_answer)
+{
+    struct jq_ask *ask = NULL;
+
+    const int rc = send_request(client, JQ_ASK_ONE, msg, &ask);
+    return rc ? rc
+              : take_answer(client, ask, jq_client_await_patiently(client, is_done, ask),
+                            ret_answer);
 }
 
 int jq_request(struct jobq_client *client, const struct jq_msg *msg, int64_t timeout_ms,
@@ -183,7 +202,7 @@ static int next(struct jq_subscription *s, int64_t timeout_ms, struct jq_answer 
         return jq_client_fail(client, JOBQ_EINVAL, "a timeout below -1");
     const int rc = jq_client_await(client, has_answer, s->ask, until);
     if (rc == JOBQ_ETIMEDOUT)
-        return late(client);
+        return jq_client_late(client);
     if (rc != 0)
         return rc;
     if (!jq_pending_stream_take(s->ask, &msg, &frame))

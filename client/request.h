@@ -9,6 +9,7 @@
 #ifndef JQ_CLIENT_REQUEST_H
 #define JQ_CLIENT_REQUEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "client/include/jobq/jobq.h"
@@ -17,13 +18,15 @@
 /* A decoded answer and the frame that it points into. */
 struct jq_answer {
     struct jq_msg msg;
-    void *frame; /* owned */
+    void *frame;      /* owned */
+    bool is_repeated; /* asked more than once: it may tell of its own first copy's work */
 };
 void jq_answer_fini(struct jq_answer *answer);
 
 /* Sends `msg` (its correlation is set here; copied) and waits for its one answer. 0, or ETIMEDOUT,
  * EUNREACH (as jobq_ping), EFORKED, ENOMEM, or the error of an ERROR answer (text: jobq_errdetail).
- */
+ * Out of time, a JOIN, GET, ROOM is withdrawn by UNWAIT; an item that comes all the same is given
+ * back. */
 int jq_request(struct jobq_client *client, const struct jq_msg *msg, int64_t timeout_ms,
                struct jq_answer *ret_answer);
 
@@ -37,6 +40,10 @@ int jq_subscription_next(struct jq_subscription *subscription, int64_t timeout_m
                          struct jq_answer *ret_answer);
 /* Sends UNWATCH or UNWAIT. Sets *subscription to NULL; NULL is fine. */
 void jq_subscription_end(struct jq_subscription **subscription);
+
+/* For a thread that takes signals: every call that waits, or will, returns EINTR. Only jobq_close
+ * makes sense then: it says BYE, so that the broker has at once what this client held. */
+void jq_client_interrupt(struct jobq_client *client);
 
 /* What the broker said of itself when it last welcomed this client. */
 struct jq_broker_said {

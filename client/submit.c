@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/client.h"
+#include "client/job_options.h"
 #include "client/names.h"
 #include "proto/base/alloc.h"
 
@@ -63,8 +64,31 @@ static int check_sizes(struct jobq_client *client, const struct jobq_job *job,
     return 0;
 }
 
-/* What is to be sent for a job. An empty title stands for the handler's name. */
-static int prepare(struct jobq_client *client, const struct jobq_job *from, struct jq_start *ret)
+/* How long a full queue may keep it, and its options, encoded into `options`. */
+static int set_options(struct jobq_client *client, const struct jobq_job *job,
+                       struct jq_buf *options, struct jq_start *start)
+{
+    struct jq_detail detail;
+
+    start->put_timeout_ms = job->put_timeout_ms;
+    if (!jq_client_until(job->put_timeout_ms, &start->put_until))
+        return jq_client_fail(client, JOBQ_EINVAL, "a put timeout below -1");
+    if (job->put_timeout_ms == 0)
+        start->put_until = 0;
+    jq_buf_clear(options);
+    if (!job->options)
+        return 0;
+    const enum jq_err err = jq_job_options_encode(job->options, options, &detail);
+    if (err != JQ_OK)
+        return jq_client_fail(client, err, "%s", detail.text);
+    start->spec.options = jq_buf_view(options);
+    return 0;
+}
+
+/* What is to be sent for a job; `options` holds a part of it. An empty title stands for the
+ * handler's name. */
+static int prepare(struct jobq_client *client, const struct jobq_job *from, struct jq_buf *options,
+                   struct jq_start *ret)
 {
     struct jobq_job job;
 
@@ -83,8 +107,10 @@ static int prepare(struct jobq_client *client, const struct jobq_job *from, stru
     };
     if (job.key && (job.flags & JOBQ_JOB_STRICT))
         ret->flags |= JQ_SUBMIT_STRICT;
-    const int rc = check_names(client, ret, job.key != NULL);
-    return rc ? rc : check_sizes(client, &job, ret);
+    int rc = check_names(client, ret, job.key != NULL);
+    if (rc == 0)
+        rc = check_sizes(client, &job, ret);
+    return rc ? rc : set_options(client, &job, options, ret);
 }
 
 /* ---- starting ---- */
@@ -129,25 +155,36 @@ static struct jobq_future *new_future(struct jobq_client *client)
     return future;
 }
 
-/* Lock held. */
-static int start_one(struct jobq_client *client, const struct jobq_job *job, uint64_t flags,
-                     bool is_direct, struct jobq_future **ret_future)
+/* Lock held. What was prepared, with a new future when one is wanted. */
+static int start_prepared(struct jobq_client *client, const struct jq_start *what,
+                          struct jobq_future **ret_future)
 {
     struct jobq_future *future = NULL;
-    struct jq_start what;
 
-    int rc = prepare(client, job, &what);
-    if (rc != 0)
-        return rc;
-    what.flags |= flags;
-    what.is_direct = is_direct;
     if (ret_future && !(future = new_future(client)))
         return JOBQ_ENOMEM;
-    rc = start(client, &what, future);
+    const int rc = start(client, what, future);
     if (rc != 0 && future)
         jq_pending_free_future(&client->pending, future);
     if (rc == 0 && ret_future)
         *ret_future = future;
+    return rc;
+}
+
+/* Lock held. */
+static int start_one(struct jobq_client *client, const struct jobq_job *job, uint64_t flags,
+                     bool is_direct, struct jobq_future **ret_future)
+{
+    struct jq_buf options = { 0 };
+    struct jq_start what;
+
+    int rc = prepare(client, job, &options, &what);
+    if (rc == 0) {
+        what.flags |= flags;
+        what.is_direct = is_direct;
+        rc = start_prepared(client, &what, ret_future);
+    }
+    jq_buf_fini(&options);
     return rc;
 }
 
@@ -217,19 +254,20 @@ static const struct jobq_job *job_at(const struct jobq_job *jobs, size_t index)
 
 static int check_many(struct jobq_client *client, const struct jobq_job *jobs, size_t count)
 {
+    struct jq_buf options = { 0 };
     struct jq_start what;
+    int rc = 0;
 
     if (count && (!jobs || jobs->size < offsetof(struct jobq_job, queue)))
         return jq_client_fail(client, JOBQ_EINVAL, "no jobs, or jobs whose size is not set");
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; rc == 0 && i < count; i++) {
         const struct jobq_job *job = job_at(jobs, i);
-        if (job->size != jobs->size)
-            return jq_client_fail(client, JOBQ_EINVAL, "job %zu has another size than job 0", i);
-        const int rc = prepare(client, job, &what);
-        if (rc != 0)
-            return rc;
+        rc = job->size == jobs->size
+                 ? prepare(client, job, &options, &what)
+                 : jq_client_fail(client, JOBQ_EINVAL, "job %zu has another size than job 0", i);
     }
-    return 0;
+    jq_buf_fini(&options);
+    return rc;
 }
 
 /* The first `done` were started, so the call has succeeded: the others fail by their futures and
@@ -254,16 +292,19 @@ static int fail_rest(struct jobq_client *client, int err, size_t done, size_t co
 static int start_many(struct jobq_client *client, const struct jobq_job *jobs, size_t count,
                       struct jobq_future **futures)
 {
+    struct jq_buf options = { 0 };
     struct jq_start what;
+    int rc = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        int rc = prepare(client, job_at(jobs, i), &what);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        rc = prepare(client, job_at(jobs, i), &options, &what);
         if (rc == 0)
             rc = start(client, &what, futures ? futures[i] : NULL);
         if (rc != 0)
-            return fail_rest(client, rc, i, count, futures);
+            rc = fail_rest(client, rc, i, count, futures), count = i;
     }
-    return 0;
+    jq_buf_fini(&options);
+    return rc;
 }
 
 /* All at once: later there may be no memory for those of jobs that could not be started. */

@@ -7,12 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "client/cli/format_json.h"
+#include "client/cli/stdio.h"
 #include "proto/base/alloc.h"
 
 enum { GROUP_MAX = 4096, READ_BYTES = 1 << 18, LINE_MAX_BYTES = JQ_PAYLOAD_MAX };
@@ -66,7 +66,7 @@ static int submit_group(struct batch *batch)
         return 0;
     int error = jobq_submit_many(cli->client, batch->jobs, batch->count, batch->futures);
     if (error == 0)
-        error = jobq_flush(cli->client, jq_cli_request_ms(cli));
+        error = jq_cli_flush(cli, batch->jobs[0].put_timeout_ms);
     print_ids(batch);
     if (error == JOBQ_ETIMEDOUT || error == JOBQ_EUNREACH)
         status = jq_cli_fail(cli, error,
@@ -133,20 +133,13 @@ static int read_more(struct batch *batch, int fd, const char *name)
                            lines->number + 1, LINE_MAX_BYTES >> 20);
     if (jq_buf_reserve(&lines->bytes, READ_BYTES) != JQ_OK)
         return jq_cli_fail(batch->cli, JQ_ENOMEM, "%s", jq_err_text(JQ_ENOMEM));
-    for (;;) {
-        const ssize_t got = read(fd, lines->bytes.data + lines->bytes.size, READ_BYTES);
-        if (got > 0)
-            lines->bytes.size += (size_t)got;
-        else if (got == 0)
-            lines->at_end = true;
-        else if (errno == EINTR)
-            continue;
-        else if (errno == EAGAIN && poll(&(struct pollfd){ fd, POLLIN, 0 }, 1, -1) >= 0)
-            continue;
-        else
-            return jq_cli_fail(batch->cli, JQ_EIO, "%s: %s", name, strerror(errno));
-        return 0;
-    }
+    size_t got;
+    const int error = jq_read_some(fd, lines->bytes.data + lines->bytes.size, READ_BYTES, &got);
+    if (error)
+        return jq_cli_fail(batch->cli, JQ_EIO, "%s: %s", name, strerror(error));
+    lines->bytes.size += got;
+    lines->at_end = got == 0;
+    return 0;
 }
 
 static int submit_all(struct batch *batch, int fd, const char *name)

@@ -29,8 +29,11 @@ struct jq_globals {
     bool version;
 };
 
+struct jq_command;
+
 struct jq_cli {
     struct jq_globals globals;
+    const struct jq_command *command; /* that runs, or NULL */
     enum jq_format format;
     struct jobq_client *client; /* NULL until jq_cli_connect */
     char url[JQ_URL_MAX];       /* the broker's, once known */
@@ -41,7 +44,7 @@ struct jq_cli {
 };
 
 struct jq_command {
-    const char *name;
+    const char *name;     /* of a verb with its command's: "queue create" */
     const char *synopsis; /* after the name: "[flags] ID..." */
     const char *summary;  /* half a sentence */
     const char *notes;    /* lines for its --help, or NULL */
@@ -53,6 +56,10 @@ struct jq_command {
     size_t words_min, words_max;
     const char *words_name; /* "ID" */
     bool no_format;         /* -o makes no sense here */
+    bool has_codes;         /* no job's code is passed on: errors have codes of their own */
+    const struct jq_command *const
+        *verbs; /* instead of all from flags on; "ls" where none is said */
+    size_t verb_count;
     int (*run)(struct jq_cli *cli, const void *values, const struct jq_words *words);
 };
 #define COMMAND(name) extern const struct jq_command jq_cmd_##name;
@@ -61,12 +68,15 @@ struct jq_command {
 #define JQ_FLAG_COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
 const struct jq_command *jq_command_find(const char *name); /* NULL: none */
-const char *jq_command_nearest(const char *name);           /* NULL: none is near */
-void jq_command_help(const struct jq_command *command);     /* all of jobq for NULL; to stdout */
+/* Of a command that has verbs; NULL: none is called so. */
+const struct jq_command *jq_verb_find(const struct jq_command *command, const char *verb);
+const char *jq_command_nearest(const char *name);       /* NULL: none is near */
+void jq_command_help(const struct jq_command *command); /* all of jobq for NULL; to stdout */
 
 /* ---- saying things; errors are JSON objects with -o json and jsonl ---- */
 
-/* Prints "jobq: text" and returns JQ_EXIT_FAILED. `error` is a JOBQ_E... number or 0. */
+/* Prints "jobq: text" and returns the command's exit code for `error`, a JOBQ_E... number or 0:
+ * JQ_EXIT_FAILED, or with has_codes that of jq_exit_of_error. */
 int jq_cli_fail(const struct jq_cli *cli, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* As jq_cli_fail, and hints at --help. */
@@ -93,6 +103,12 @@ int64_t jq_cli_request_ms(const struct jq_cli *cli);
 int jq_cli_request(struct jq_cli *cli, const struct jq_msg *msg, enum jq_tag expected,
                    struct jq_answer *ret_answer);
 
+/* jobq_flush of jobs that a full queue may keep waiting so long; meanwhile the broker must answer.
+ * A JOBQ_E... number. */
+int jq_cli_flush(struct jq_cli *cli, int64_t put_timeout_ms);
+
+/* The job that was submitted last. Connects. */
+int jq_cli_newest(struct jq_cli *cli, uint64_t *ret_id);
 /* Reads the jobs that `words` name: "-" is read from standard input, "last" is asked for. Connects.
  * Each id once. */
 int jq_cli_ids(struct jq_cli *cli, const struct jq_words *words, struct jq_ids *ret_ids);

@@ -246,7 +246,9 @@ const struct jq_command jq_cmd_broker = {
     .summary = "the private broker of this user",
     .notes = "start: jobqd --local at the default endpoint, unless one serves there; prints its\n"
              "pid. status: 125 when none serves. stop: by TERM; its worker gives its jobs back\n"
-             "first; waits for the end, or --timeout (exit code 124).\n",
+             "first; waits for the end, or --timeout (exit code 124).\n"
+             "\n"
+             "  jobq broker status\n",
     .words_min = 1,
     .words_max = 1,
     .words_name = "start, status or stop",

@@ -107,7 +107,9 @@ const struct jq_command jq_cmd_cancel = {
     .notes =
         "A job that has not started never runs. A running one gets TERM, later KILL, with all\n"
         "of its process group. Returns when this is certain, not when the job has ended (jobq\n"
-        "wait tells). 123: some had ended already; 125: some are unknown.\n",
+        "wait tells). 123: some had ended already; 125: some are unknown.\n"
+        "\n"
+        "  jobq ls -o id --label build=17 | jobq cancel -\n",
     .flags = cancel_flags,
     .flag_count = JQ_FLAG_COUNT(cancel_flags),
     .defaults = &cancel_defaults,
@@ -171,6 +173,11 @@ const struct jq_command jq_cmd_why = {
     .name = "why",
     .synopsis = "ID",
     .summary = "why a job has not started, or not ended",
+    .notes =
+        "Every reason there is now: paused or behind others, no worker or none with the tags,\n"
+        "a full limit, who holds a mutex, which job it waits for, until when it is delayed.\n"
+        "\n"
+        "  jobq -o json why 17 | jq -r '.blockers[].kind'\n",
     .words_min = 1,
     .words_max = 1,
     .words_name = "ID",

@@ -114,7 +114,9 @@ const struct jq_command jq_cmd_logs = {
     .summary = "what a job has written, byte for byte",
     .notes = "Its standard output goes to ours, its standard error to ours. Of a long output the\n"
              "head and the tail are kept; how much was dropped between is said on standard "
-             "error.\n",
+             "error.\n"
+             "\n"
+             "  jobq logs -f last\n",
     .flags = logs_flags,
     .flag_count = JQ_FLAG_COUNT(logs_flags),
     .defaults = &logs_defaults,
@@ -220,7 +222,9 @@ const struct jq_command jq_cmd_result = {
     .synopsis = "ID",
     .summary = "what a job has returned, or how it ended",
     .notes = "The bytes that a handler returned, as they are; a command returns none: then a line\n"
-             "says how it ended.\n",
+             "says how it ended.\n"
+             "\n"
+             "  jobq result 17\n",
     .words_min = 1,
     .words_max = 1,
     .words_name = "ID",

@@ -45,6 +45,8 @@ const struct jq_command jq_cmd_ping = {
     .name = "ping",
     .synopsis = "",
     .summary = "does the broker answer, and how fast",
+    .notes = "\n"
+             "  jobq ping --timeout 1s\n",
     .run = run_ping,
 };
 
@@ -67,5 +69,7 @@ const struct jq_command jq_cmd_version = {
     .name = "version",
     .synopsis = "",
     .summary = "which jobq this is",
+    .notes = "\n"
+             "  jobq -o json version\n",
     .run = run_version,
 };

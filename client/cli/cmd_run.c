@@ -29,7 +29,7 @@ static const struct jq_flag flags[] = {
       "cancel the job when this jobq is lost, however" },
 };
 
-static const struct values defaults;
+static const struct values defaults = { .spec = JQ_SPEC_FLAGS_INIT };
 
 struct call {
     struct jq_cli *cli;
@@ -136,10 +136,11 @@ static int64_t left_ms(uint64_t deadline_ns)
 }
 
 /* Nobody else uses the client yet. Returns when the id is known, or the call has ended without. */
-static int await_id(struct call *call)
+static int await_id(struct call *call, int64_t put_timeout_ms)
 {
     struct jobq_client *client = call->cli->client;
-    const uint64_t deadline = jq_clock_mono_ns() + (uint64_t)jq_cli_request_ms(call->cli) * 1000000;
+    const uint64_t patience = (uint64_t)jq_cli_request_ms(call->cli) * 1000000;
+    uint64_t deadline = jq_clock_mono_ns() + patience;
 
     for (;;) {
         const int error = jobq_client_process(client);
@@ -150,6 +151,11 @@ static int await_id(struct call *call)
         if (id != 0 || jobq_future_done(call->future) != 0)
             return 0;
         const int64_t left = left_ms(deadline), wish = jobq_client_timeout_ms(client);
+        if (left == 0 && call->cli->globals.timeout_ms < 0 && put_timeout_ms != 0 &&
+            jobq_ping(client, jq_cli_request_ms(call->cli), NULL) == 0) {
+            deadline = jq_clock_mono_ns() + patience; /* its queue is full */
+            continue;
+        }
         if (left == 0)
             return jq_cli_fail(call->cli, JOBQ_EUNREACH,
                                "the broker has not answered: whether it has the job is unknown");
@@ -166,8 +172,9 @@ static int finish(struct call *call, const struct jq_spec_flags *spec_flags)
     if (result)
         return jq_ending_tell(call->cli, result);
     if (error == JOBQ_EEXIST)
-        return jq_cli_fail(call->cli, error, "a job with the key %s exists already",
-                           spec_flags->key);
+        return jq_cli_fail(call->cli, error, "a job with the %s %s exists already",
+                           spec_flags->key ? "key" : "name",
+                           spec_flags->key ? spec_flags->key : spec_flags->terms.unique);
     if (error != JOBQ_ETIMEDOUT)
         return jq_cli_fail_call(call->cli, error, "run");
     jq_cli_notice(call->cli,
@@ -217,7 +224,7 @@ static int call_job(struct jq_cli *cli, const struct jobq_job *job,
     if (error != 0)
         status = jq_cli_fail_call(cli, error, "run");
     if (status == 0)
-        status = await_id(&call);
+        status = await_id(&call, job->put_timeout_ms);
     if (status == 0)
         status = follow(&call, spec_flags);
     stop_signals(&call);
@@ -257,7 +264,9 @@ const struct jq_command jq_cmd_run = {
     .notes =
         "As submit, but waits. INT or TERM cancels the job and waits for its end; a second one\n"
         "leaves at once. When standard output takes no more, the job is cancelled. With\n"
-        "--timeout it is left to go on after that long: exit code 124.\n",
+        "--timeout it is left to go on after that long: exit code 124.\n"
+        "\n"
+        "  jobq run --mutex deploy -- ./deploy.sh\n",
     .flags = flags,
     .flag_count = JQ_FLAG_COUNT(flags),
     .defaults = &defaults,

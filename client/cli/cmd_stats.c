@@ -103,6 +103,8 @@ const struct jq_command jq_cmd_stats = {
     .name = "stats",
     .synopsis = "",
     .summary = "queues and counters",
+    .notes = "\n"
+             "  jobq -o json stats | jq .counters\n",
     .run = run_stats,
 };
 
@@ -152,6 +154,17 @@ static int list_workers(const struct jq_cli *cli, struct jq_records list)
     return cli->format == JQ_FORMAT_ID || jq_json_end(&json) ? 0 : out_of_memory(cli);
 }
 
+static void describe_tags(struct jq_buf *text, struct jq_records tags)
+{
+    struct jq_word tag;
+
+    for (struct jq_reader r = jq_records_reader(tags); jq_word_next(&r, &tag);) {
+        jq_text_add(text, "tag        ");
+        jq_text_clean(text, tag.name);
+        jq_text_add(text, "\n");
+    }
+}
+
 static void describe_worker(const struct jq_worker_info *worker)
 {
     struct jq_buf text = { 0 };
@@ -166,6 +179,7 @@ static void describe_worker(const struct jq_worker_info *worker)
     jq_text_add(&text, "\njobs       %" PRIu64 "\nheard      ", worker->jobs);
     jq_text_duration(&text, (int64_t)worker->silent_ms);
     jq_text_add(&text, " ago\nleaving    %s\n", worker->draining ? "yes" : "no");
+    describe_tags(&text, worker->tags);
     for (size_t at = 0; at < worker->config.size;) {
         const char *end = memchr(config + at, '\n', worker->config.size - at);
         const size_t size = end ? (size_t)(end - config) - at : worker->config.size - at;
@@ -228,6 +242,8 @@ const struct jq_command jq_cmd_worker = {
     .name = "worker",
     .synopsis = "ls | info NAME",
     .summary = "the workers; one worker with its settings",
+    .notes = "\n"
+             "  jobq worker ls\n",
     .words_max = 2,
     .words_name = "NAME",
     .run = run_worker,

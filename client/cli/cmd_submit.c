@@ -26,7 +26,7 @@ static const struct jq_flag flags[] = {
       "with --batch: a NUL ends a line" },
 };
 
-static const struct values defaults;
+static const struct values defaults = { .spec = JQ_SPEC_FLAGS_INIT };
 
 /* A job whose id nobody got is there all the same. */
 static int deliver(const struct jq_cli *cli, uint64_t id)
@@ -58,7 +58,8 @@ static int fail_submit(const struct jq_cli *cli, const struct jobq_job *job, int
                            "the broker has not answered: whether it has the job is unknown%s",
                            job->key ? "; the same --id again is safe" : "");
     if (error == JOBQ_EEXIST)
-        return jq_cli_fail(cli, error, "a job with the key %s exists already", job->key);
+        return jq_cli_fail(cli, error, "a job with the %s %s exists already",
+                           job->key ? "key" : "name", job->key ? job->key : job->options->unique);
     return jq_cli_fail_call(cli, error, "submit");
 }
 
@@ -69,7 +70,7 @@ static int submit(struct jq_cli *cli, const struct jobq_job *job)
 
     int error = jobq_submit_start(cli->client, job, &future);
     if (error == 0)
-        error = jobq_flush(cli->client, jq_cli_request_ms(cli));
+        error = jq_cli_flush(cli, job->put_timeout_ms);
     if (error != 0)
         status = fail_submit(cli, job, error);
     else
@@ -99,8 +100,9 @@ static int run(struct jq_cli *cli, const void *values, const struct jq_words *wo
     const bool from_stdin = v->batch && v->batch[0] == '-' && !v->batch[1];
     struct jq_spec spec;
 
-    if (v->batch && (words->count || v->spec.shell || v->spec.key))
-        return jq_cli_usage(cli, &jq_cmd_submit, "--batch takes no command, --shell or --id");
+    if (v->batch && (words->count || v->spec.shell || v->spec.key || v->spec.terms.unique))
+        return jq_cli_usage(cli, &jq_cmd_submit,
+                            "--batch takes no command, --shell, --id or --unique");
     if (v->null && !v->batch)
         return jq_cli_usage(cli, &jq_cmd_submit, "--null is for --batch");
     if (from_stdin && (v->spec.is_stdin || (v->spec.input && strcmp(v->spec.input, "-") == 0)))
@@ -131,7 +133,9 @@ const struct jq_command jq_cmd_submit = {
         "The job runs in the current directory and takes along PATH HOME LANG LC_* TZ USER\n"
         "LOGNAME SHELL of the environment.\n"
         "With --batch each line that is not blank is one job and goes to /bin/sh -c; ids are\n"
-        "printed in the order of the lines.\n",
+        "printed in the order of the lines.\n"
+        "\n"
+        "  jobq submit -Q build --retries 3 --after last -- make -j8\n",
     .flags = flags,
     .flag_count = JQ_FLAG_COUNT(flags),
     .defaults = &defaults,

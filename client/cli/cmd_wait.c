@@ -1,23 +1,34 @@
 /* SPDX-License-Identifier: MIT
  *
- * cmd_wait.c - jobq wait: until jobs have ended, then their exit code. */
+ * cmd_wait.c - jobq wait: until jobs have ended or reached a state, then their exit code. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "client/cli/ending.h"
 #include "client/cli/format_json.h"
+#include "client/cli/job_query.h"
 #include "client/cli/keeper.h"
-#include "proto/base/alloc.h"
+#include "client/cli/wait_set.h"
 #include "proto/base/clock.h"
-#include "proto/base/map.h"
 
 struct values {
-    bool any;
+    bool any, all, first_fail;
+    int64_t count; /* 0: not said */
+    struct jq_words states;
 };
 
 static const struct jq_flag flags[] = {
+    { "all", 0, JQ_FLAG_BOOL, offsetof(struct values, all), 0, 0, NULL,
+      "until all of them have ended; so it is where nothing is said" },
     { "any", 0, JQ_FLAG_BOOL, offsetof(struct values, any), 0, 0, NULL,
       "until the first of them has ended; prints its id" },
+    { "count", 0, JQ_FLAG_INT, offsetof(struct values, count), 1, INT64_MAX, "N",
+      "until so many of them have ended; prints their ids" },
+    { "first-fail", 0, JQ_FLAG_BOOL, offsetof(struct values, first_fail), 0, 0, NULL,
+      "until one ends without success, or all have ended; prints its id" },
+    { "state", 0, JQ_FLAG_LIST, offsetof(struct values, states), 0, 0, "STATE[,..]",
+      "or have reached one of these states" },
 };
 
 static const struct values defaults;
@@ -26,14 +37,13 @@ enum { TIMEOUT_MIN_MS = 100 }; /* --timeout 0: what has ended already, an answer
 
 struct waiting {
     struct jq_cli *cli;
-    const struct jq_ids *ids;
-    bool any;
+    const struct values *values;
+    struct jq_wait_set set;
     uint64_t deadline_ns; /* UINT64_MAX: none */
-    struct jq_map seen;   /* answers may come twice */
     struct jq_json_list json;
     size_t ended;
-    bool some_failed;
-    int code; /* of the job that ended last */
+    size_t failed;
+    int code; /* of the job that ended last, or failed */
     int status;
 };
 
@@ -42,17 +52,33 @@ static bool wants_json(const struct jq_cli *cli)
     return cli->format == JQ_FORMAT_JSON || cli->format == JQ_FORMAT_JSONL;
 }
 
-static void tell_ending(const struct waiting *w, const struct jq_result *result)
+/* ---- one job ---- */
+
+/* 0: it is where --state wants it, or has been there. */
+static int code_of_result(const struct waiting *w, const struct jq_ending *ending,
+                          const struct jq_result *result)
 {
-    const struct jq_ending ending = { (enum jq_job_state)result->state, result->code,
-                                      result->signal, result->reason };
-    const bool plain =
-        w->ids->count == 1 ? jq_ending_is_plain(&ending) : ending.state == JQ_SUCCEEDED;
+    const uint64_t states = w->set.states;
+
+    if (states >> result->state & 1)
+        return JQ_EXIT_OK;
+    if (states && (states >> JQ_RUNNING & 1) && result->started_at > 0)
+        return JQ_EXIT_OK;
+    const int code = jq_exit_code(ending);
+    const bool wants_end = states >> JQ_SUCCEEDED;
+    return states && wants_end && code == 0 ? JQ_EXIT_REFUSED : code;
+}
+
+static void tell_ending(const struct waiting *w, const struct jq_result *result,
+                        const struct jq_ending *ending)
+{
+    const bool alone = w->set.total == 1 && !w->set.is_reading;
+    const bool plain = alone ? jq_ending_is_plain(ending) : ending->state == JQ_SUCCEEDED;
     struct jq_buf text = { 0 };
 
-    if (plain || wants_json(w->cli))
+    if (plain || wants_json(w->cli) || !jq_state_is_terminal(ending->state))
         return;
-    jq_ending_text(&text, &ending);
+    jq_ending_text(&text, ending);
     jq_cli_notice(w->cli, "job %" PRIu64 ": %.*s", result->id, JQ_VIEW_ARG(jq_buf_view(&text)));
     jq_buf_fini(&text);
 }
@@ -65,32 +91,48 @@ static int tell_error(const struct waiting *w, const struct jq_result *result)
     return jq_cli_fail_job(w->cli, (int)result->error, result->id);
 }
 
-static void take(struct waiting *w, const struct jq_result *result)
+/* Enough jobs have ended, whatever becomes of the others. */
+static bool is_enough(const struct waiting *w)
 {
+    const struct values *v = w->values;
+
+    return w->status != 0 || (v->any && w->ended) || (v->first_fail && w->failed) ||
+           (v->count && w->ended >= (size_t)v->count);
+}
+
+static void print_id(const struct waiting *w, uint64_t id, bool failed)
+{
+    const struct values *v = w->values;
+    const bool wanted = v->any || v->count || (v->first_fail && failed);
+
+    if (w->cli->format != JQ_FORMAT_ID && (!wanted || wants_json(w->cli)))
+        return;
+    printf("%" PRIu64 "\n", id);
+    fflush(stdout);
+}
+
+static bool take(void *arg, const struct jq_result *result)
+{
+    struct waiting *w = arg;
     const struct jq_ending ending = { (enum jq_job_state)result->state, result->code,
                                       result->signal, result->reason };
 
-    if (result->id != 0 && jq_map_find(&w->seen, result->id))
-        return;
-    if (result->id != 0 && jq_map_put(&w->seen, result->id, w) != JQ_OK) {
-        w->status = jq_cli_fail(w->cli, JQ_ENOMEM, "%s", jq_err_text(JQ_ENOMEM));
-        return;
-    }
     if (wants_json(w->cli))
         jq_json_result(&w->json, result);
     if (result->error != 0) {
         w->status = tell_error(w, result);
-        return;
+        return false;
     }
+    const int code = code_of_result(w, &ending, result);
     w->ended++;
-    w->code = jq_exit_code(&ending);
-    w->some_failed |= w->code != 0;
-    tell_ending(w, result);
-    if (w->cli->format == JQ_FORMAT_ID || (w->any && !wants_json(w->cli))) {
-        printf("%" PRIu64 "\n", result->id);
-        fflush(stdout);
-    }
+    w->failed += code != 0;
+    w->code = code;
+    tell_ending(w, result, &ending);
+    print_id(w, result->id, code != 0);
+    return !is_enough(w);
 }
+
+/* ---- all of them ---- */
 
 static int64_t left_ms(const struct waiting *w)
 {
@@ -100,114 +142,107 @@ static int64_t left_ms(const struct waiting *w)
     return now < w->deadline_ns ? (int64_t)((w->deadline_ns - now + 999999) / 1000000) : 0;
 }
 
-static bool is_over(const struct waiting *w, size_t until)
+static void time_out(struct waiting *w)
 {
-    return w->status != 0 || w->ended >= until || (w->any && w->ended);
+    w->status = JQ_EXIT_TIMEDOUT;
+    jq_cli_notice(w->cli, "timed out: %zu of %zu jobs have not ended; they go on",
+                  w->set.total - w->ended, w->set.total);
 }
 
-/* Until `until` of all jobs have ended. */
-static void drain(struct waiting *w, struct jq_subscription *subscription, size_t until)
-{
-    struct jq_answer answer;
-    struct jq_result result;
-
-    while (!is_over(w, until)) {
-        const int error = jq_subscription_next(subscription, left_ms(w), &answer);
-        if (error == JOBQ_ETIMEDOUT) {
-            w->status = JQ_EXIT_TIMEDOUT;
-            jq_cli_notice(w->cli, "timed out: %zu of %zu jobs have not ended; they go on",
-                          w->ids->count - w->ended, w->ids->count);
-            return;
-        }
-        if (error != 0) {
-            w->status = jq_cli_fail_call(w->cli, error, "wait");
-            return;
-        }
-        if (answer.msg.tag == JQ_MSG_RESULTS)
-            for (struct jq_reader r = jq_records_reader(answer.msg.u.results.results);
-                 !is_over(w, SIZE_MAX) && jq_result_next(&r, &result);)
-                take(w, &result);
-        jq_answer_fini(&answer);
-    }
-}
-
-/* WAIT for as many as fit one frame, from `from` on. */
-static int subscribe(struct waiting *w, size_t from, size_t count, struct jq_subscription **ret)
-{
-    struct jq_buf refs = { 0 };
-    int error = JOBQ_ENOMEM;
-
-    for (size_t i = 0; i < count; i++)
-        jq_job_ref_write(&refs, &(struct jq_job_ref){ .id = w->ids->list[from + i] });
-    const struct jq_msg msg = {
-        .tag = JQ_MSG_WAIT,
-        .u.wait = { .jobs = jq_records_of((uint32_t)count, &refs) },
-    };
-    if (jq_buf_ok(&refs))
-        error = jq_subscribe(w->cli->client, &msg, ret);
-    jq_buf_fini(&refs);
-    return error ? jq_cli_fail_call(w->cli, error, "wait") : 0;
-}
-
-/* One WAIT for each frame of ids. An unknown id is told when its frame is read: at once for the
- * first JQ_JOBS_PER_FRAME. */
 static void wait_for_all(struct waiting *w)
 {
-    const size_t total = w->ids->count;
-    const size_t frames = (total + JQ_JOBS_PER_FRAME - 1) / JQ_JOBS_PER_FRAME;
-    struct jq_subscription **list = jq_alloc_zero(frames + 1, sizeof *list);
-
-    if (!list)
-        w->status = jq_cli_fail(w->cli, JQ_ENOMEM, "%s", jq_err_text(JQ_ENOMEM));
-    for (size_t i = 0; i < frames && w->status == 0; i++) {
-        const size_t from = i * JQ_JOBS_PER_FRAME, left = total - from;
+    while (!is_enough(w) && (w->set.is_reading || w->ended < w->set.total)) {
+        const int64_t left = left_ms(w);
+        bool moved;
+        const int status = jq_wait_set_turn(&w->set, left, take, w, &moved);
+        if (status != 0)
+            w->status = status;
+        else if (!moved && left == 0)
+            time_out(w);
+    }
+    if (w->status == 0 && w->values->count && w->ended < (size_t)w->values->count)
         w->status =
-            subscribe(w, from, left < JQ_JOBS_PER_FRAME ? left : JQ_JOBS_PER_FRAME, &list[i]);
+            jq_cli_fail(w->cli, JQ_EINVAL, "--count: only %zu jobs are named", w->set.total);
+}
+
+/* ids of standard input are read as they come: "-" is no word for jq_cli_ids. */
+static int start(struct waiting *w, const struct jq_words *words)
+{
+    struct jq_words others = { 0 };
+    struct jq_ids ids = { 0 };
+    int status = 0;
+
+    for (size_t i = 0; i < words->count && status == 0; i++) {
+        if (strcmp(words->list[i], "-") == 0)
+            w->set.is_reading = true;
+        else if (jq_words_add(&others, words->list[i]) != JQ_OK)
+            status = jq_cli_fail(w->cli, JQ_ENOMEM, "%s", jq_err_text(JQ_ENOMEM));
     }
-    for (size_t i = 0; i < frames && w->status == 0 && !(w->any && w->ended); i++) {
-        const size_t until = (i + 1) * JQ_JOBS_PER_FRAME;
-        drain(w, list[i], until < total ? until : total);
+    if (status == 0)
+        status = jq_cli_ids(w->cli, &others, &ids);
+    if (status == 0) {
+        jq_keeper_start(w->cli);
+        status = jq_wait_set_add(&w->set, &ids);
+        jq_ids_fini(&ids);
     }
-    for (size_t i = 0; list && i < frames; i++)
-        jq_subscription_end(&list[i]);
-    jq_free(list);
+    jq_words_fini(&others);
+    return status;
 }
 
 static int code_of(const struct waiting *w)
 {
+    const struct values *v = w->values;
+
     if (w->status != 0)
         return w->status;
-    if (w->ids->count == 1 || w->any)
+    if (w->set.total == 1 || v->any || (v->first_fail && w->failed))
         return w->code;
-    return w->some_failed ? JQ_EXIT_SOME : JQ_EXIT_OK;
+    return w->failed ? JQ_EXIT_SOME : JQ_EXIT_OK;
+}
+
+static int check(const struct jq_cli *cli, const struct values *v, uint64_t *ret_states)
+{
+    struct jq_view bad;
+
+    if (v->any + v->all + v->first_fail + (v->count > 0) > 1)
+        return jq_cli_usage(cli, &jq_cmd_wait,
+                            "--any, --all, --first-fail and --count exclude each other");
+    for (size_t i = 0; i < v->states.count; i++)
+        if (!jq_states_read(v->states.list[i], ret_states, &bad))
+            return jq_cli_usage(cli, &jq_cmd_wait, "--state: '%.*s' is none of " JQ_STATE_WORDS,
+                                JQ_VIEW_ARG(bad));
+    return 0;
+}
+
+static void set_deadline(struct waiting *w)
+{
+    const int64_t timeout_ms = w->cli->globals.timeout_ms;
+
+    w->deadline_ns = UINT64_MAX;
+    if (timeout_ms >= 0)
+        w->deadline_ns =
+            jq_clock_mono_ns() +
+            (uint64_t)(timeout_ms < TIMEOUT_MIN_MS ? TIMEOUT_MIN_MS : timeout_ms) * 1000000;
 }
 
 static int run(struct jq_cli *cli, const void *values, const struct jq_words *words)
 {
-    const struct values *v = values;
-    const int64_t timeout_ms = cli->globals.timeout_ms;
-    struct waiting w = { .cli = cli, .any = v->any, .deadline_ns = UINT64_MAX };
-    struct jq_ids ids;
+    struct waiting w = { .cli = cli, .values = values, .set = { .cli = cli } };
 
-    w.status = jq_cli_ids(cli, words, &ids);
-    if (w.status != 0)
+    w.status = check(cli, values, &w.set.states);
+    if (w.status == 0)
+        w.status = start(&w, words);
+    if (w.status != 0 && !w.set.total) { /* nothing was asked: no list of it */
+        jq_wait_set_fini(&w.set);
         return w.status;
-    jq_keeper_start(cli);
-    if (timeout_ms >= 0)
-        w.deadline_ns =
-            jq_clock_mono_ns() +
-            (uint64_t)(timeout_ms < TIMEOUT_MIN_MS ? TIMEOUT_MIN_MS : timeout_ms) * 1000000;
-    w.ids = &ids;
+    }
+    set_deadline(&w);
     jq_json_start(&w.json, stdout, cli->format == JQ_FORMAT_JSONL);
-    if (v->any && ids.count > JQ_JOBS_PER_FRAME)
-        w.status = jq_cli_fail(cli, JQ_EINVAL, "--any takes at most %d jobs", JQ_JOBS_PER_FRAME);
-    else
-        wait_for_all(&w);
+    wait_for_all(&w);
     if (wants_json(cli) && !jq_json_end(&w.json) && w.status == 0)
         w.status = jq_cli_fail(cli, JQ_ENOMEM, "%s", jq_err_text(JQ_ENOMEM));
-    jq_map_fini(&w.seen);
     const int code = code_of(&w);
-    jq_ids_fini(&ids);
+    jq_wait_set_fini(&w.set);
     return code;
 }
 
@@ -218,8 +253,12 @@ const struct jq_command jq_cmd_wait = {
     .notes =
         "One job: its own exit code, 128+n when signal n killed it, 121 when it was cancelled,\n"
         "122 when its workers died, 124 when its own time limit ended it. Many: 0 when all\n"
-        "succeeded, else 123. 124 when --timeout is over: the jobs go on. 125 for an unknown\n"
-        "id, at once.\n",
+        "succeeded, else 123; with --any and --first-fail the code of that one. With --state 0\n"
+        "for a job that has been in one of the states. 124 when --timeout is over: the jobs go\n"
+        "on. 125 for an unknown id, at once. Ids on standard input (-) are waited for as they\n"
+        "come.\n"
+        "\n"
+        "  jobq wait --first-fail 17-19 || jobq cancel 17-19\n",
     .flags = flags,
     .flag_count = JQ_FLAG_COUNT(flags),
     .defaults = &defaults,

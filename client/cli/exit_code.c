@@ -71,3 +71,33 @@ const char *jq_outcome_name(const struct jq_ending *ending)
         return "timed_out";
     return ending->signal ? "signalled" : "failed";
 }
+
+int jq_exit_of_error(int error)
+{
+    static const struct {
+        enum jq_err error;
+        int code;
+    } table[] = {
+        { JQ_OK, JQ_EXIT_OK },
+        { JQ_EEMPTY, JQ_EXIT_EMPTY },
+        { JQ_EFULL, JQ_EXIT_FULL },
+        { JQ_ECLOSED, JQ_EXIT_CLOSED },
+        { JQ_ETIMEDOUT, JQ_EXIT_UNREACH },
+        { JQ_ENOENT, JQ_EXIT_NOENT },
+        { JQ_EEXIST, JQ_EXIT_EXISTS },
+        { JQ_EINVAL, JQ_EXIT_USAGE },
+        { JQ_EALREADY, JQ_EXIT_REFUSED },
+        { JQ_EFENCED, JQ_EXIT_REFUSED },
+        { JQ_ESTATE, JQ_EXIT_REFUSED },
+        { JQ_EMSGSIZE, JQ_EXIT_USAGE },
+        { JQ_EAUTH, JQ_EXIT_AUTH },
+        { JQ_EVERSION, JQ_EXIT_VERSION },
+        { JQ_EUNREACH, JQ_EXIT_UNREACH },
+        { JQ_EGONE, JQ_EXIT_NOENT },
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].error == error)
+            return table[i].code;
+    return JQ_EXIT_FAILED;
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * format_json.h - records of the protocol as JSON, on standard output. The only user of jansson.
+ * format_json.h - records of the protocol as JSON, on standard output. With its other files the
+ * only user of jansson; jobq-json(7) is the contract.
  *
  * Every field of messages.def becomes a member of the same name: ids are strings (they have 64
  * bits), states are words, times are RFC 3339 UTC with a second member name_ns, and bytes that are
@@ -29,8 +30,12 @@ bool jq_json_end(struct jq_json_list *list);
 void jq_json_result(struct jq_json_list *list, const struct jq_result *record);
 void jq_json_job_info(struct jq_json_list *list, const struct jq_job_info *record);
 void jq_json_ack(struct jq_json_list *list, const struct jq_ack *record);
+void jq_json_change(struct jq_json_list *list, const struct jq_ack *record); /* RETRIED, REMOVED */
 void jq_json_event(struct jq_json_list *list, const struct jq_event *record);
+void jq_json_limit_info(struct jq_json_list *list, const struct jq_limit_info *record);
 void jq_json_worker_info(struct jq_json_list *list, const struct jq_worker_info *record);
+
+const char *jq_durability_name(uint64_t durability); /* "full", "relaxed", "memory" */
 
 /* One object of its own: jq_json_open, members, jq_json_close. */
 struct jq_json_object;
@@ -39,8 +44,17 @@ void jq_json_text(struct jq_json_object *object, const char *key, const char *va
 void jq_json_view(struct jq_json_object *object, const char *key, struct jq_view value);
 void jq_json_number(struct jq_json_object *object, const char *key, int64_t value);
 void jq_json_id(struct jq_json_object *object, const char *key, uint64_t id);
+/* As a time of a record; 0: null. */
+void jq_json_time(struct jq_json_object *object, const char *key, int64_t at);
+/* A string when they are UTF-8 without a NUL; else member key_base64. */
+void jq_json_bytes(struct jq_json_object *object, const char *key, struct jq_view bytes);
 void jq_json_bool(struct jq_json_object *object, const char *key, bool value);
+/* Begins with the members of the record. */
+struct jq_json_object *jq_json_open_queue(const struct jq_queue_info *info);
+void jq_json_settings(struct jq_json_object *object, const char *key,
+                      const struct jq_queue_conf *conf);
 /* Members `key`: a list of these records. */
+void jq_json_jobs(struct jq_json_object *object, const char *key, struct jq_records list);
 void jq_json_blockers(struct jq_json_object *object, const char *key, struct jq_records list);
 void jq_json_queues(struct jq_json_object *object, const char *key, struct jq_records list);
 void jq_json_workers(struct jq_json_object *object, const char *key, struct jq_records list);

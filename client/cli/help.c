@@ -2,6 +2,7 @@
  *
  * help.c - the table of commands and what --help says; jobq help. */
 #include <stdio.h>
+#include <string.h>
 
 #include "client/cli/cli.h"
 #include "client/cli/globals.h"
@@ -39,6 +40,16 @@ const struct jq_command *jq_command_find(const char *name)
     return NULL;
 }
 
+const struct jq_command *jq_verb_find(const struct jq_command *command, const char *verb)
+{
+    const size_t length = strlen(command->name);
+
+    for (size_t i = 0; i < command->verb_count; i++)
+        if (strcmp(command->verbs[i]->name + length + 1, verb) == 0)
+            return command->verbs[i];
+    return NULL;
+}
+
 const char *jq_command_nearest(const char *name)
 {
     const char *names[COMMAND_COUNT];
@@ -63,7 +74,10 @@ static void help_all(void)
         "\nAn ID is a number, a range (3-9), a list (3,5,8-10), last, or - for ids on standard\n"
         "input. Exit codes: the job's own for run and wait; 121 cancelled, 122 its workers died,\n"
         "123 some of many failed, 124 timed out, 125 jobq itself failed, 126 and 127 it could\n"
-        "not be started, 128+n killed by signal n. jobq help COMMAND tells more.\n",
+        "not be started, 128+n killed by signal n. Commands that pass no job's code on: 1 "
+        "refused,\n"
+        "2 bad usage, 3 no broker, 4 empty, 5 full, 6 no such job or queue, 7 not permitted,\n"
+        "8 other version, 9 closed, 17 exists. jobq help COMMAND tells more.\n",
         stdout);
 }
 
@@ -76,7 +90,12 @@ void jq_command_help(const struct jq_command *command)
     printf("usage: jobq %s%s%s\n\n%s\n", command->name, *command->synopsis ? " " : "",
            command->synopsis, command->summary);
     if (command->notes)
-        printf("\n%s", command->notes);
+        printf("%s%s", command->notes[0] == '\n' ? "" : "\n", command->notes);
+    if (command->verb_count)
+        fputs("\nverbs:\n", stdout);
+    for (size_t i = 0; i < command->verb_count; i++)
+        printf("  %-9s %s\n", command->verbs[i]->name + strlen(command->name) + 1,
+               command->verbs[i]->summary);
     if (command->flag_count) {
         fputs("\nflags:\n", stdout);
         jq_flags_help(command->flags, command->flag_count, stdout);
@@ -99,15 +118,23 @@ static int run(struct jq_cli *cli, const void *values, const struct jq_words *wo
                             near);
     if (!command)
         return jq_cli_usage(cli, NULL, "unknown command '%s'", words->list[0]);
+    if (words->count > 1) {
+        const struct jq_command *verb = jq_verb_find(command, words->list[1]);
+        if (!verb)
+            return jq_cli_usage(cli, command, "%s has no '%s'", command->name, words->list[1]);
+        command = verb;
+    }
     jq_command_help(command);
     return 0;
 }
 
 const struct jq_command jq_cmd_help = {
     .name = "help",
-    .synopsis = "[COMMAND]",
+    .synopsis = "[COMMAND [VERB]]",
     .summary = "what jobq can do; what a command takes",
-    .words_max = 1,
+    .notes = "\n"
+             "  jobq help queue create\n",
+    .words_max = 2,
     .words_name = "COMMAND",
     .no_format = true,
     .run = run,

@@ -69,7 +69,10 @@ void jq_job_table_add(struct jq_table *table, const struct jq_job_info *info, jq
     jq_text_add(&table->text, "%s", jq_state_name(state));
     jq_table_cell(table, colour_of(state));
     jq_table_number(table, info->priority);
-    jq_table_number(table, (long long)info->attempt);
+    jq_text_add(&table->text, "%" PRIu64, info->attempt);
+    if (info->attempts_max > 1)
+        jq_text_add(&table->text, "/%" PRIu64, info->attempts_max);
+    jq_table_cell(table, JQ_PLAIN);
     jq_text_duration(&table->text, (now - info->created_at) / 1000000);
     jq_table_cell(table, JQ_PLAIN);
     if (ran >= 0)
@@ -153,13 +156,20 @@ void jq_job_describe(struct jq_buf *out, const struct jq_job_info *info, jq_ns n
         jq_text_add(out, "tied       yes\n");
     line_view(out, "worker", info->worker);
     jq_text_add(out, "attempt    %" PRIu64 "\n", info->attempt);
+    if (info->attempts_max > 1 || info->failures)
+        jq_text_add(out, "failures   %" PRIu64 " of %" PRIu64 "\n", info->failures,
+                    info->attempts_max);
     if (info->crashes)
         jq_text_add(out, "crashes    %" PRIu64 "\n", info->crashes);
+    jq_job_terms_text(out, info->options);
     line_time(out, "created", info->created_at);
+    line_time(out, info->state == JQ_RUNNING ? "leased to" : "due", info->due_at);
+    line_time(out, "expires", info->expires_at);
     line_time(out, "started", info->started_at);
     line_time(out, "ended", info->ended_at);
     if (jq_state_is_terminal((enum jq_job_state)info->state))
         describe_ending(out, info);
+    jq_job_history_text(out, info->history);
 }
 
 /* ---- asking ---- */

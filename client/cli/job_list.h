@@ -13,6 +13,10 @@ void jq_job_table_add(struct jq_table *table, const struct jq_job_info *info, jq
 /* "name: value" lines of all that is known. */
 void jq_job_describe(struct jq_buf *out, const struct jq_job_info *info, jq_ns now);
 
+/* Those of its terms, from an encoded job_options record, and of attempts before its last one. */
+void jq_job_terms_text(struct jq_buf *out, struct jq_view encoded);
+void jq_job_history_text(struct jq_buf *out, struct jq_records history);
+
 /* Asks for each of `ids` and calls `each` in their order; also for those that are unknown: then
  * info->error is set. Stops when `each` returns an exit code. */
 int jq_job_infos(struct jq_cli *cli, const struct jq_ids *ids,

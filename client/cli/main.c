@@ -84,14 +84,47 @@ static void free_values(const struct jq_command *command, void *values)
     jq_free(values);
 }
 
+static int run_command(struct jq_cli *cli, const struct jq_command *command, int argc, char **rest);
+
+/* Flags of every command may stand before the verb, too. */
+static int run_verb(struct jq_cli *cli, const struct jq_command *command, int argc, char **rest)
+{
+    const struct jq_flags table = { jq_global_flags, jq_global_flag_count, &cli->globals };
+    const struct jq_options options = { &table, 1, JQ_WORDS_FIRST };
+    struct jq_words words = { 0 };
+    struct jq_detail detail = { "" };
+    int status;
+
+    if (jq_options_parse(&options, argc, rest, &words, &detail) != JQ_OK) {
+        status = fail_flags(cli, command, &detail);
+    } else if (words.count == 0 && cli->globals.help) {
+        jq_command_help(command);
+        status = 0;
+    } else {
+        const char *name = words.count ? words.list[0] : "ls";
+        const struct jq_command *verb = jq_verb_find(command, name);
+        if (verb)
+            status = run_command(cli, verb, words.count ? (int)words.count - 1 : 0,
+                                 words.count ? words.list + 1 : NULL);
+        else
+            status = jq_cli_usage(cli, command, "%s: '%s' is none of %s", command->name, name,
+                                  command->synopsis);
+    }
+    jq_words_fini(&words);
+    return status;
+}
+
 /* `rest` is what stands behind the command's name. */
 static int run_command(struct jq_cli *cli, const struct jq_command *command, int argc, char **rest)
 {
     struct jq_words words = { 0 };
     struct jq_detail detail = { "" };
-    void *values = jq_alloc_zero(1, command->values_size + 1);
     int status;
 
+    cli->command = command;
+    if (command->verbs)
+        return run_verb(cli, command, argc, rest);
+    void *values = jq_alloc_zero(1, command->values_size + 1);
     if (!values)
         return jq_cli_fail(cli, JQ_ENOMEM, "%s", jq_err_text(JQ_ENOMEM));
     if (command->defaults)

@@ -24,6 +24,12 @@ static void say(const struct jq_cli *cli, int error, const char *text)
         fprintf(stderr, "jobq: %s\n", text);
 }
 
+static int code_of(const struct jq_cli *cli, int error)
+{
+    return error && cli->command && cli->command->has_codes ? jq_exit_of_error(error)
+                                                            : JQ_EXIT_FAILED;
+}
+
 int jq_cli_fail(const struct jq_cli *cli, int error, const char *format, ...)
 {
     char text[MESSAGE_MAX];
@@ -33,7 +39,7 @@ int jq_cli_fail(const struct jq_cli *cli, int error, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     say(cli, error, text);
-    return JQ_EXIT_FAILED;
+    return code_of(cli, error);
 }
 
 int jq_cli_usage(const struct jq_cli *cli, const struct jq_command *command, const char *format,
@@ -50,7 +56,7 @@ int jq_cli_usage(const struct jq_cli *cli, const struct jq_command *command, con
     snprintf(text + length, sizeof text - length, " (see jobq %s%s)", name ? "help " : "--help",
              name ? name : "");
     say(cli, JQ_EINVAL, text);
-    return JQ_EXIT_FAILED;
+    return code_of(cli, JQ_EINVAL);
 }
 
 int jq_cli_fail_call(const struct jq_cli *cli, int error, const char *what)

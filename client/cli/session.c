@@ -127,6 +127,22 @@ int64_t jq_cli_request_ms(const struct jq_cli *cli)
     return cli->globals.timeout_ms >= 0 ? cli->globals.timeout_ms : REQUEST_MS;
 }
 
+int jq_cli_flush(struct jq_cli *cli, int64_t put_timeout_ms)
+{
+    const int64_t given_ms = cli->globals.timeout_ms;
+
+    if (given_ms >= 0 || put_timeout_ms == 0)
+        return jobq_flush(cli->client, jq_cli_request_ms(cli));
+    for (;;) {
+        const int error = jobq_flush(cli->client, REQUEST_MS);
+        if (error != JOBQ_ETIMEDOUT)
+            return error;
+        const int silent = jobq_ping(cli->client, REQUEST_MS, NULL);
+        if (silent != 0)
+            return silent;
+    }
+}
+
 int jq_cli_request(struct jq_cli *cli, const struct jq_msg *msg, enum jq_tag expected,
                    struct jq_answer *ret_answer)
 {
@@ -146,18 +162,23 @@ int jq_cli_request(struct jq_cli *cli, const struct jq_msg *msg, enum jq_tag exp
 
 /* ---- ids ---- */
 
-static int newest(struct jq_cli *cli, uint64_t *ret_id)
+int jq_cli_newest(struct jq_cli *cli, uint64_t *ret_id)
 {
-    const struct jq_msg msg = { .tag = JQ_MSG_LIST, .u.list = { .limit = 1 } };
+    struct jq_msg msg = { .tag = JQ_MSG_LIST, .u.list = { .limit = 1 } };
     struct jq_answer answer;
     struct jq_job_info info;
+    bool found = false, more = true;
 
-    const int status = jq_cli_request(cli, &msg, JQ_MSG_LISTED, &answer);
-    if (status != 0)
-        return status;
-    struct jq_reader r = jq_records_reader(answer.msg.u.listed.jobs);
-    const bool found = jq_job_info_next(&r, &info);
-    jq_answer_fini(&answer);
+    while (!found && more) {
+        const int status = jq_cli_request(cli, &msg, JQ_MSG_LISTED, &answer);
+        if (status != 0)
+            return status;
+        struct jq_reader r = jq_records_reader(answer.msg.u.listed.jobs);
+        found = jq_job_info_next(&r, &info);
+        more = answer.msg.u.listed.more && answer.msg.u.listed.next_before_id;
+        msg.u.list.before_id = answer.msg.u.listed.next_before_id;
+        jq_answer_fini(&answer);
+    }
     if (!found)
         return jq_cli_fail(cli, JQ_ENOENT, "last: there is no job yet");
     *ret_id = info.id;
@@ -204,7 +225,7 @@ static int read_ids(struct jq_cli *cli, const struct jq_words *words, struct jq_
 static int resolve_last(struct jq_cli *cli, struct jq_ids *ids)
 {
     uint64_t id = 0;
-    const int status = newest(cli, &id);
+    const int status = jq_cli_newest(cli, &id);
 
     for (size_t i = 0; status == 0 && i < ids->count; i++)
         if (ids->list[i] == JQ_ID_LAST)

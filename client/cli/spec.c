@@ -98,8 +98,10 @@ int jq_spec_init(struct jq_cli *cli, const struct jq_spec_flags *flags, struct j
     struct jq_spec spec = { .flags = flags };
     int status = 0;
 
-    if (flags->strict && !flags->key)
-        status = jq_cli_fail(cli, JQ_EINVAL, "--strict needs --id");
+    if (flags->strict && !flags->key && !flags->terms.unique)
+        status = jq_cli_fail(cli, JQ_EINVAL, "--strict needs --id or --unique");
+    if (status == 0)
+        status = jq_terms_make(cli, &flags->terms, &spec.terms);
     if (status == 0)
         status = read_environment(cli, &spec);
     if (status == 0)
@@ -120,6 +122,7 @@ void jq_spec_fini(struct jq_spec *spec)
     jq_free(spec->env);
     jq_free(spec->cwd);
     jq_buf_fini(&spec->input);
+    jq_terms_free(spec->terms);
 }
 
 /* ---- one job ---- */
@@ -210,6 +213,8 @@ int jq_spec_pack(struct jq_cli *cli, const struct jq_spec *spec, char *const *ar
     job.priority = (int32_t)flags->priority;
     job.flags = (flags->discard ? JOBQ_JOB_DISCARD : 0) | (flags->tie ? JOBQ_JOB_TIE : 0) |
                 (flags->strict ? JOBQ_JOB_STRICT : 0);
+    job.options = spec->terms->is_plain ? NULL : &spec->terms->options;
+    job.put_timeout_ms = jq_terms_put_timeout(&flags->terms);
     *ret_packed = packed;
     *ret_job = job;
     return 0;

@@ -6,6 +6,7 @@
 #define JQ_CLI_SPEC_H
 
 #include "client/cli/cli.h"
+#include "client/cli/terms.h"
 #include "proto/base/buf.h"
 
 struct jq_spec_flags {
@@ -27,7 +28,12 @@ struct jq_spec_flags {
     bool merge;
     int64_t output_bytes;
     const char *shell;
+    struct jq_terms_flags terms;
 };
+#define JQ_SPEC_FLAGS_INIT            \
+    {                                 \
+        .terms = JQ_TERMS_FLAGS_INIT, \
+    }
 
 /* What is the same for all jobs of one call. */
 struct jq_spec {
@@ -36,6 +42,7 @@ struct jq_spec {
     const char **env;       /* NULL-terminated, into env_text */
     char *cwd;              /* absolute */
     struct jq_buf input;
+    struct jq_terms *terms;
 };
 /* Reads the environment, the current directory and the input. 0 or an exit code. */
 int jq_spec_init(struct jq_cli *cli, const struct jq_spec_flags *flags, struct jq_spec *ret_spec);

@@ -85,23 +85,33 @@ int jq_write_all(int fd, const void *data, size_t size)
     return 0;
 }
 
+int jq_read_some(int fd, void *to, size_t size, size_t *ret_got)
+{
+    for (;;) {
+        const ssize_t got = read(fd, to, size);
+        if (got >= 0) {
+            *ret_got = (size_t)got;
+            return 0;
+        }
+        if (errno == EAGAIN)
+            await(fd, POLLIN);
+        else if (errno != EINTR)
+            return errno;
+    }
+}
+
 int jq_read_all(int fd, size_t max, struct jq_buf *out)
 {
     for (;;) {
+        size_t got;
         if (jq_buf_reserve(out, READ_BYTES) != JQ_OK)
             return ENOMEM;
-        const ssize_t got = read(fd, out->data + out->size, READ_BYTES);
-        if (got == 0)
-            return 0;
-        if (got > 0) {
-            out->size += (size_t)got;
-            if (out->size > max)
-                return EFBIG;
-        } else if (errno == EAGAIN) {
-            await(fd, POLLIN);
-        } else if (errno != EINTR) {
-            return errno;
-        }
+        const int error = jq_read_some(fd, out->data + out->size, READ_BYTES, &got);
+        if (error || got == 0)
+            return error;
+        out->size += got;
+        if (out->size > max)
+            return EFBIG;
     }
 }
 

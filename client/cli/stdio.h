@@ -20,6 +20,8 @@ bool jq_stdio_can_print(void);
 int jq_stdio_finish(const struct jq_cli *cli, int status);
 /* All of `size` bytes to a descriptor. 0 or an errno. */
 int jq_write_all(int fd, const void *data, size_t size);
+/* Reads once; *ret_got 0: the end. 0 or an errno. */
+int jq_read_some(int fd, void *to, size_t size, size_t *ret_got);
 /* Reads `fd` to its end; at most `max` bytes. 0 or an errno, EFBIG: it has more. */
 int jq_read_all(int fd, size_t max, struct jq_buf *out);
 /* Columns of the terminal on standard output; 0: it is none. */

@@ -74,6 +74,19 @@ void jq_text_utf8(struct jq_buf *out, struct jq_view text)
     }
 }
 
+bool jq_text_is_utf8(struct jq_view text)
+{
+    const uint8_t *at = text.data, *end = at + text.size;
+
+    while (text.size && at < end) {
+        const size_t size = sequence(at, end);
+        if (size == 0)
+            return false;
+        at += size;
+    }
+    return true;
+}
+
 static void add_escape(struct jq_buf *out, uint8_t byte)
 {
     static const char names[] = "abtnvfr"; /* 7 to 13 */

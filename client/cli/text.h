@@ -5,6 +5,7 @@
 #ifndef JQ_CLI_TEXT_H
 #define JQ_CLI_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@
 void jq_text_add(struct jq_buf *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Valid UTF-8 as it is; U+FFFD for every byte that is not. */
 void jq_text_utf8(struct jq_buf *out, struct jq_view text);
+bool jq_text_is_utf8(struct jq_view text);
 /* The same on one line that no terminal takes for a command: control characters are escaped. */
 void jq_text_clean(struct jq_buf *out, struct jq_view text);
 /* Characters of what jq_text_clean wrote: an approximation of the columns they take. */

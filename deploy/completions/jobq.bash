@@ -13,10 +13,21 @@ _jobq_ids()
     printf 'last\n'
 }
 
+_jobq_queues()
+{
+    jobq --no-autostart --timeout 1s -o id queue ls 2>/dev/null
+}
+
+# The verbs of a command, or all commands.
+_jobq_words()
+{
+    jobq help "$@" 2>/dev/null | sed -nE '/^(verbs|commands):/,/^$/s/^  ([a-z]+) .*/\1/p'
+}
+
 _jobq()
 {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local command='' at word
+    local command='' verb='' at word
     local -a choices=()
 
     COMPREPLY=()
@@ -26,8 +37,13 @@ _jobq()
         -u | --url | -o | --output | --timeout) ((at++)) ;;
         -*) ;;
         *)
-            command=$word
-            break
+            if [[ ! $command ]]; then
+                command=$word
+                [[ $word == @(queue|dead|limit|worker|broker) ]] || break
+            else
+                verb=$word
+                break
+            fi
             ;;
         esac
     done
@@ -49,6 +65,30 @@ _jobq()
         mapfile -t COMPREPLY < <(compgen -v -- "$current")
         return
         ;;
+    -Q | --queue)
+        mapfile -t COMPREPLY < <(compgen -W "$(_jobq_queues)" -- "$current")
+        return
+        ;;
+    --after | --after-any | --after-fail | --before)
+        mapfile -t COMPREPLY < <(compgen -W "$(_jobq_ids)" -- "$current")
+        return
+        ;;
+    --order)
+        mapfile -t COMPREPLY < <(compgen -W 'fifo lifo priority' -- "$current")
+        return
+        ;;
+    --durability)
+        mapfile -t COMPREPLY < <(compgen -W 'full relaxed memory' -- "$current")
+        return
+        ;;
+    --while)
+        mapfile -t COMPREPLY < <(compgen -W 'queued running both' -- "$current")
+        return
+        ;;
+    --backoff)
+        mapfile -t COMPREPLY < <(compgen -W 'exp:1s..10m fixed:5s' -- "$current")
+        return
+        ;;
     --state)
         mapfile -t COMPREPLY < <(compgen -W 'blocked delayed ready running succeeded failed
             cancelled expired skipped active ended' -- "$current")
@@ -57,22 +97,28 @@ _jobq()
     esac
 
     if [[ $current == -* ]]; then
-        mapfile -t choices < <(_jobq_flags ${command:+"$command"})
+        mapfile -t choices < <(_jobq_flags ${command:+"$command"} ${verb:+"$verb"})
     else
-        case $command in
-        '') choices=(submit run wait ls info logs result why cancel events stats worker broker ping
-            version help) ;;
-        submit | run)
+        case "$command $verb" in
+        ' ') mapfile -t choices < <(_jobq_words) ;;
+        'submit ' | 'run ')
             # The job's own command, and its arguments.
             mapfile -t COMPREPLY < <(compgen -c -f -- "$current")
             return
             ;;
-        wait | cancel) mapfile -t choices < <(_jobq_ids --state active) ;;
-        info | logs | result | why | events) mapfile -t choices < <(_jobq_ids) ;;
-        worker) choices=(ls info) ;;
-        broker) choices=(start status stop) ;;
-        help) choices=(submit run wait ls info logs result why cancel events stats worker broker
-            ping version) ;;
+        'wait ' | 'cancel ') mapfile -t choices < <(_jobq_ids --state active) ;;
+        'info ' | 'logs ' | 'result ' | 'why ' | 'events ') mapfile -t choices < <(_jobq_ids) ;;
+        'dead retry' | 'dead rm') mapfile -t choices < <(_jobq_ids --failed) ;;
+        'put ')
+            mapfile -t COMPREPLY < <(compgen -f -W "$(_jobq_queues)" -- "$current")
+            return
+            ;;
+        'get ' | 'peek ' | 'join ') mapfile -t choices < <(_jobq_queues) ;;
+        'queue '?*) mapfile -t choices < <(_jobq_queues) ;;
+        'queue ' | 'dead ' | 'limit ') mapfile -t choices < <(_jobq_words "$command") ;;
+        'worker ') choices=(ls info) ;;
+        'broker ') choices=(start status stop) ;;
+        'help ') mapfile -t choices < <(_jobq_words) ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "${choices[*]}" -- "$current")

@@ -31,7 +31,7 @@ libdir=$(dirname "$(find "$prefix" -name libjobq.so)")
 [ -f "$libdir/pkgconfig/jobq.pc" ] || fail "no jobq.pc"
 [ -f "$libdir/cmake/jobq/jobqConfig.cmake" ] || fail "no jobqConfig.cmake"
 if command -v scdoc >/dev/null 2>&1; then
-    for page in jobqd.8 jobq-worker.8 jobq.1; do
+    for page in jobqd.8 jobq-worker.8 jobq.1 jobq-json.7; do
         [ -n "$(find "$prefix" -path "*/man?/$page*")" ] || fail "no man page $page"
     done
     # Every setting of the programs stands in their pages, as nobody wrote it there by hand.
@@ -42,11 +42,24 @@ if command -v scdoc >/dev/null 2>&1; then
                 fail "--$flag is not in $program.8"
         done
     done
-    for command in $("$prefix/bin/jobq" help | sed -nE '/^commands:/,/^$/s/^  ([a-z]+) .*/\1/p'); do
-        for flag in $("$prefix/bin/jobq" help "$command" |
+    # Every command, verb and flag of jobq, without fonts.
+    sed -E 's/\\f[BIR]/ /g; s/\\-/-/g' "$prefix/share/man/man1/jobq.1" >"$scratch/jobq.1"
+    documented() {
+        grep -qw -e "$1" "$scratch/jobq.1" || fail "jobq $2: $1 is not in jobq.1"
+    }
+    flags_documented() {
+        for flag in $("$prefix/bin/jobq" help "$@" |
             sed -nE 's/^  (-.,|   ) --([a-z0-9-]+).*/\2/p'); do
-            sed 's/\\-/-/g' "$prefix/share/man/man1/jobq.1" | grep -q -e "--$flag" ||
-                fail "--$flag of jobq $command is not in jobq.1"
+            documented "--$flag" "$*"
+        done
+    }
+    for command in $("$prefix/bin/jobq" help | sed -nE '/^commands:/,/^$/s/^  ([a-z]+) .*/\1/p'); do
+        documented "$command" help
+        flags_documented "$command"
+        for verb in $("$prefix/bin/jobq" help "$command" |
+            sed -nE '/^verbs:/,/^$/s/^  ([a-z]+) .*/\1/p'); do
+            documented "$verb" "$command"
+            flags_documented "$command" "$verb"
         done
     done
 fi

@@ -49,7 +49,7 @@ kind == "<" {
     home["msgpack.h"] = "^proto/wire\\.c$"
     home["sqlite3.h"] = "^broker/store/sqlite[_a-z]*\\.[ch]$"
     home["ini.h"] = "^proto/base/conf\\.c$"
-    home["jansson.h"] = "^client/cli/format_json\\.c$"
+    home["jansson.h"] = "^client/cli/format_json(_[a-z]+)?\\.[ch]$"
     if (header in home && file !~ home[header] && file !~ /^tests\//)
         bad("its home is " home[header])
     if (header in home || header !~ /^(zmq|msgpack|sqlite|ini\.|jansson|cmocka|uthash|utlist)/) next

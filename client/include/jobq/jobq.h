@@ -176,10 +176,11 @@ struct jobq_job_options {
     size_t labels_count;
     const char *content_type; /* of the payload; NULL: none */
 };
-/* All zero but the size. */
-#define JOBQ_JOB_OPTIONS_INIT                   \
-    {                                           \
-        .size = sizeof(struct jobq_job_options) \
+/* All zero but the size; by position, so that C++ takes it, too. */
+#define JOBQ_JOB_OPTIONS_INIT                                                                     \
+    {                                                                                             \
+        sizeof(struct jobq_job_options), 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL, 0, NULL, 0, NULL, 0, \
+            NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL                                              \
     }
 
 /* A command as it is to run, byte for byte; there is no shell. */

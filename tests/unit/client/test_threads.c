@@ -3,11 +3,13 @@
  * test_threads.c - one handle in many threads, in a host's loop, and in the child of a fork. */
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/request.h"
 #include "tests/unit/client/fake_broker.h"
 
 enum { THREADS = 6, ROUNDS = 200 };
@@ -87,6 +89,42 @@ static void a_driver_that_leaves_hands_over(void **state)
         pthread_join(threads[i], NULL);
     assert_int_equal(shared.wrong, 0);
     jobq_close(&shared.client);
+}
+
+static void *wait_for_an_event(void *arg)
+{
+    struct shared *shared = arg;
+    const struct jq_msg watch = { .tag = JQ_MSG_WATCH };
+    struct jq_subscription *s = NULL;
+    struct jq_answer answer;
+
+    if (jq_subscribe(shared->client, &watch, &s) != 0)
+        atomic_fetch_add(&shared->wrong, 1);
+    atomic_fetch_add(&shared->ready, 1);
+    if (jq_subscription_next(s, -1, &answer) != JOBQ_EINTR)
+        atomic_fetch_add(&shared->wrong, 1);
+    jq_subscription_end(&s);
+    return NULL;
+}
+
+/* Those that wait, and those that come to wait. */
+static void an_interrupt_ends_every_wait(void **state)
+{
+    struct fake_broker *fb = *state;
+    struct shared shared = { .client = fb_client(fb, FB_WAIT_MS) };
+    pthread_t threads[THREADS];
+
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_for_an_event, &shared), 0);
+    while (atomic_load(&shared.ready) == 0)
+        sched_yield();
+    jq_client_interrupt(shared.client);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(shared.wrong, 0);
+    jobq_close(&shared.client);
+    while (fb_counts(fb).byes == 0)
+        sched_yield();
 }
 
 static void *fail_twice(void *arg)
@@ -243,6 +281,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fb_setup, fb_teardown)
         TEST(threads_share_a_handle),
         TEST(a_driver_that_leaves_hands_over),
+        TEST(an_interrupt_ends_every_wait),
         TEST(each_thread_has_its_own_detail),
         TEST(a_hosts_loop_needs_no_blocking_call),
         TEST(a_hosts_loop_survives_a_restart_of_the_broker),

@@ -52,9 +52,30 @@ static void each_ending_has_its_exit_code_and_its_name(void **state)
     }
 }
 
+static void each_error_has_the_exit_code_of_its_kind(void **state)
+{
+    static const struct {
+        enum jq_err error;
+        int exit_code;
+    } codes[] = {
+        { JQ_OK, 0 },        { JQ_EEMPTY, 4 },   { JQ_EFULL, 5 },      { JQ_ENOENT, 6 },
+        { JQ_EGONE, 6 },     { JQ_EAUTH, 7 },    { JQ_EVERSION, 8 },   { JQ_ECLOSED, 9 },
+        { JQ_EEXIST, 17 },   { JQ_EINVAL, 2 },   { JQ_EMSGSIZE, 2 },   { JQ_EUNREACH, 3 },
+        { JQ_ETIMEDOUT, 3 }, { JQ_EALREADY, 1 }, { JQ_EFENCED, 1 },    { JQ_ESTATE, 1 },
+        { JQ_EIO, 125 },     { JQ_ENOMEM, 125 }, { JQ_ENOSPC, 125 },   { JQ_EPROTO, 125 },
+        { JQ_EFORKED, 125 }, { JQ_EBUSY, 125 },  { JQ_ECORRUPT, 125 }, { JQ_EUNKNOWN, 125 },
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (jq_exit_of_error(codes[i].error) != codes[i].exit_code)
+            fail_msg("%s: %d", jq_err_name(codes[i].error), jq_exit_of_error(codes[i].error));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_error_has_the_exit_code_of_its_kind),
         cmocka_unit_test(each_ending_has_its_exit_code_and_its_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * put.c - items go in. Puts of several threads share frames; each returns when its own item is
+ * durable, and a full queue makes each wait for itself. */
+#include "client/client.h"
+#include "client/queue.h"
+
+static bool is_answered(void *arg)
+{
+    const struct jobq_future *future = arg;
+
+    return future->id != 0 || future->is_ended;
+}
+
+static int check(struct jobq_client *client, const void *data, size_t size, int64_t timeout_ms)
+{
+    if (timeout_ms < -1)
+        return jq_client_fail(client, JOBQ_EINVAL, "a timeout below -1");
+    if (size > JQ_PAYLOAD_MAX)
+        return jq_client_fail(client, JOBQ_EMSGSIZE, "an item of %zu bytes: %d are the most", size,
+                              JQ_PAYLOAD_MAX);
+    if (!data && size)
+        return jq_client_fail(client, JOBQ_EINVAL, "an item of %zu bytes at NULL", size);
+    return 0;
+}
+
+/* Nobody is to be heard: what is known of the item. Frees the future. */
+static int give_up(struct jobq_client *client, struct jobq_future *future)
+{
+    if (jq_pending_put_withdraw(&client->pending, future))
+        return jq_client_fail(client, JOBQ_EUNREACH, "%s: no broker has answered; nothing was sent",
+                              client->url);
+    return jq_client_fail(client, JOBQ_EUNREACH,
+                          "%s: no broker has answered; whether the item is in the queue is not "
+                          "known",
+                          client->url);
+}
+
+/* Its time is over. What waits for room has lost; what is on its way has its answer soon. */
+static int await_late(struct jobq_client *client, struct jobq_future *future)
+{
+    if (jq_pending_put_late(&client->pending, future))
+        return 0;
+    if (!client->link.is_welcome)
+        return JOBQ_EUNREACH;
+    return jq_client_await_patiently(client, is_answered, future);
+}
+
+static int await(struct jobq_client *client, struct jobq_future *future, int64_t timeout_ms,
+                 jq_ms until)
+{
+    if (timeout_ms == 0)
+        return jq_client_await_patiently(client, is_answered, future);
+    const int rc = jq_client_await(client, is_answered, future, until);
+    return rc == JOBQ_ETIMEDOUT ? await_late(client, future) : rc;
+}
+
+/* The future is freed in any case. */
+static int finish(struct jobq_client *client, struct jobq_future *future, int rc)
+{
+    if (rc != 0 && !is_answered(future)) {
+        /* Another error than silence has its text. */
+        const int unreachable = rc == JOBQ_EUNREACH ? give_up(client, future) : rc;
+        if (rc != JOBQ_EUNREACH)
+            (void)jq_pending_put_withdraw(&client->pending, future);
+        return unreachable;
+    }
+    const int error = future->is_ended ? future->error : 0;
+    if (error)
+        jq_client_fail_view(client, error, future->record);
+    jq_pending_free_future(&client->pending, future);
+    return error;
+}
+
+static int put(struct jobq_queue *queue, const void *data, size_t size, int32_t priority,
+               int64_t timeout_ms)
+{
+    struct jobq_client *client = queue->client;
+    struct jq_start start = {
+        .queue = jq_queue_name(queue),
+        .spec = { .handler = jq_view_str(JQ_HANDLER_ITEM),
+                  .payload = jq_view(data, size),
+                  .priority = priority,
+                  .title = jq_view_str(""),
+                  .flags = JQ_JOB_DISCARD,
+                  .key = jq_view_str("") },
+        .is_direct = true,
+        .is_put = true,
+    };
+    jq_ms until = 0;
+
+    int rc = check(client, data, size, timeout_ms);
+    if (rc != 0)
+        return rc;
+    (void)jq_client_until(timeout_ms, &until);
+    start.put_until = timeout_ms ? until : 0;
+    struct jobq_future *future = jq_pending_new_future(&client->pending);
+    if (!future || jq_pending_start(&client->pending, &start, future) != JQ_OK) {
+        if (future)
+            jq_pending_free_future(&client->pending, future);
+        return jq_client_fail_view(client, JOBQ_ENOMEM, jq_view(NULL, 0));
+    }
+    future->client = client;
+    rc = finish(client, future, await(client, future, timeout_ms, until));
+    if (rc != 0)
+        jq_client_progress(client); /* a withdrawal must not wait for the next call */
+    return rc;
+}
+
+int jobq_put(struct jobq_queue *queue, const void *data, size_t size, int32_t priority,
+             int64_t timeout_ms)
+{
+    const int rc = jq_queue_enter(queue);
+
+    return rc ? rc : jq_client_leave(queue->client, put(queue, data, size, priority, timeout_ms));
+}
