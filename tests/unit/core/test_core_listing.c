@@ -397,7 +397,7 @@ static void an_info_has_options_due_times_and_attempts(void **state)
         driver_frame_free(&frame);
         driver_credit(d, worker, 1);
         if (!ended)
-            driver_done(d, worker, driver_grant(d, worker), JQ_OUTCOME_EXITED, 1);
+            driver_done(d, worker, driver_grant(d, worker), JQ_OUTCOME_CANCELLED, 1);
         driver_commit(d);
     }
     jq_buf_fini(&encoded);
