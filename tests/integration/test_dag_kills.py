@@ -52,11 +52,11 @@ class DagKills(harness.Case):
         for number in range(GRAPHS):
             with self.subTest(graph=number):
                 print("seed", seed + number, file=sys.stderr)
+                self.d = harness.Deployment()
+                self.addCleanup(self.d.close)
                 self.run_graph(seed + number)
                 self.assertEqual([], self.d.breakdowns(), "programs broke down")
                 self.d.close()
-                self.d = harness.Deployment()
-                self.addCleanup(self.d.close)
 
     def unfinished(self):
         with self.d.peer() as peer:
