@@ -18,15 +18,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
+import libjobq
 import wire
 
 PATIENCE = float(os.environ.get("JOBQ_TEST_PATIENCE", "30"))  # seconds; only failures take as long
 PROGRAMS = {"jobqd": "JOBQD_PROGRAM", "jobq-worker": "JOBQ_WORKER_PROGRAM", "jobq": "JOBQ_PROGRAM"}
 TERMINAL = wire.STATES[4:]
 # Exit codes of jobq.
+REFUSED, USAGE, UNREACHABLE, EMPTY, FULL, NOENT, CLOSED, EXISTS = 1, 2, 3, 4, 5, 6, 9, 17
 CANCELLED, LOST, SOME, TIMED_OUT, FAILED = 121, 122, 123, 124, 125
 
 
@@ -72,6 +75,31 @@ class Kills:
         before = self.over
         value = submit()
         return value, self.begun - before
+
+
+class Call(threading.Thread):
+    """A call that blocks, in a thread of its own: its value, or what it raised."""
+
+    def __init__(self, function, *args, **how):
+        super().__init__(daemon=True)
+        self.function, self.args, self.how = function, args, how
+        self.returned = self.error = None
+        self.start()
+
+    def run(self):
+        try:
+            self.returned = self.function(*self.args, **self.how)
+        except BaseException as error:
+            self.error = error
+
+    def value(self):
+        """What it returned; raises what it raised."""
+        self.join(PATIENCE)
+        if self.is_alive():
+            raise AssertionError("%s does not return" % self.function.__name__)
+        if self.error:
+            raise self.error
+        return self.returned
 
 
 # ---- processes ----
@@ -234,6 +262,8 @@ class Deployment:
         for name, value in os.environ.items():
             if name.endswith("SAN_OPTIONS") or name == "LD_LIBRARY_PATH":
                 self.environment[name] = value
+        if "JOBQ_TEST_ASAN_OPTIONS" in os.environ:  # ours differ, see libjobq.preload_sanitizer
+            self.environment["ASAN_OPTIONS"] = self.environment.pop("JOBQ_TEST_ASAN_OPTIONS")
         for name in PROGRAMS:
             os.symlink(program(name), self.path("bin", name))
 
@@ -396,6 +426,11 @@ class Deployment:
     def wait_state(self, id, *states):
         return wait_until(lambda: self.state(id) in states, "job %d is %s" % (id, " or ".join(states)))
 
+    def queue(self, name):
+        """One instant of a queue, as the broker says it."""
+        with self.peer() as peer:
+            return peer.ask("queue_ask", name=name)["info"][0]
+
     # -- the end --
 
     def breakdowns(self):
@@ -480,6 +515,19 @@ class Case(unittest.TestCase):
     def assert_code(self, expected, output):
         self.assertEqual(expected, output.code, repr(output))
 
+    def client(self, name="test"):
+        """A client of libjobq, which ends with the test."""
+        client = libjobq.Client(self.d.url, name)
+        self.addCleanup(client.close)
+        return client
+
+    def assert_error(self, name, function, *args, **how):
+        """A call of libjobq that must be refused so."""
+        with self.assertRaises(libjobq.Error) as caught:
+            function(*args, **how)
+        self.assertEqual(name, caught.exception.name, str(caught.exception))
+        return caught.exception
+
     def assert_all_succeeded(self, ids):
         """Of jobs that have ended."""
         ids = list(ids)
@@ -488,5 +536,7 @@ class Case(unittest.TestCase):
             self.assertEqual([], bad[:3], "%d jobs did not succeed" % len(bad))
 
 
-def main():
+def main(library=False):
+    if library:  # it is used within the test
+        libjobq.preload_sanitizer()
     unittest.main(module="__main__", verbosity=2)

@@ -240,7 +240,9 @@ class Peer:
         """(name, correlation, fields) of the next message."""
         while True:
             flags, data = self.zmtp()
-            if flags & 4:  # a command of ZMTP: nothing of ours
+            if flags & 4:  # a command of ZMTP
+                if data.startswith(b"\x04PING"):  # or the connection would be closed
+                    self.put(zmtp_frame(b"\x04PONG" + data[7:], flags=4))
                 continue
             values = Unpacker(data).value()
             name = NAME_OF_TAG[values[1]]
