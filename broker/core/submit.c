@@ -14,6 +14,8 @@ static bool spec_valid(const struct jq_job_spec *spec, const char **ret_text)
 {
     if (!jq_name_valid(spec->handler))
         *ret_text = "a handler's name is 1 to 128 of A-Z a-z 0-9 . _ -";
+    else if (jq_view_equal(spec->handler, jq_view_str(JQ_HANDLER_ITEM)))
+        *ret_text = "this broker does not serve queues of items yet";
     else if (spec->key.size && !jq_name_valid(spec->key))
         *ret_text = "a key is 1 to 128 of A-Z a-z 0-9 . _ -";
     else if (spec->flags & ~JQ_JOB_FLAGS)
@@ -45,6 +47,8 @@ static enum jq_err options_valid(const struct jq_core *core, const struct jq_job
         *ret_text = "options: not one job_options record, or a field of it is out of its bounds";
     else
         *ret_text = jq_options_fault(&options, spec->handler);
+    if (!*ret_text && options.needs.count)
+        *ret_text = "needs: this broker does not choose workers by their tags yet";
     if (*ret_text)
         return JQ_EINVAL;
     ret_demand->each |= options.unique.size > 0;
@@ -66,9 +70,13 @@ static enum jq_err validate(const struct jq_core *core, const struct jq_submit *
 
     *ret_demand = (struct demand){ 0 };
     *ret_text = NULL;
+    const struct jq_queue *queue = jq_queue_find(core, submit->queue);
+
+    if (queue && queue->closed)
+        return JQ_ECLOSED;
     if (core->space_low)
         return JQ_ENOSPC;
-    if (core->queues.count >= core->conf.queues_max && !jq_queue_find(core, submit->queue)) {
+    if (core->queues.count >= core->conf.queues_max && !queue) {
         *ret_text = "the broker has as many queues as it may have";
         return JQ_ENOSPC;
     }
