@@ -14,8 +14,6 @@ static bool spec_valid(const struct jq_job_spec *spec, const char **ret_text)
 {
     if (!jq_name_valid(spec->handler))
         *ret_text = "a handler's name is 1 to 128 of A-Z a-z 0-9 . _ -";
-    else if (jq_view_equal(spec->handler, jq_view_str(JQ_HANDLER_ITEM)))
-        *ret_text = "this broker does not serve queues of items yet";
     else if (spec->key.size && !jq_name_valid(spec->key))
         *ret_text = "a key is 1 to 128 of A-Z a-z 0-9 . _ -";
     else if (spec->flags & ~JQ_JOB_FLAGS)
@@ -41,13 +39,18 @@ static enum jq_err options_valid(const struct jq_core *core, const struct jq_job
 
     ret_demand->each |= spec->key.size > 0;
     ret_demand->asks |= spec->key.size > 0;
-    if (spec->options.size == 0)
+    const bool item = jq_view_equal(spec->handler, jq_view_str(JQ_HANDLER_ITEM));
+    if (spec->options.size == 0 && !item)
         return JQ_OK;
-    if (jq_options_read(spec->options, &options) != JQ_OK)
+    if (spec->options.size == 0)
+        options = (struct jq_job_options){ 0 };
+    else if (jq_options_read(spec->options, &options) != JQ_OK)
         *ret_text = "options: not one job_options record, or a field of it is out of its bounds";
     else
         *ret_text = jq_options_fault(&options, spec->handler);
-    if (!*ret_text && options.needs.count)
+    if (!*ret_text && item)
+        *ret_text = "this broker does not serve queues of items yet";
+    else if (!*ret_text && options.needs.count)
         *ret_text = "needs: this broker does not choose workers by their tags yet";
     if (*ret_text)
         return JQ_EINVAL;
