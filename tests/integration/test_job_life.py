@@ -288,9 +288,9 @@ class Attempts(Life):
         self.d.start_broker()
         self.d.start_worker(2, "--tags", "gpu")
         self.assert_code(0, self.d.call("run", "--delay", "300ms", "--", "true"))
-        self.assertEqual(["cancelled"] * 5, self.states(*ids))
+        self.assertEqual(["cancelled"] * 4, self.states(*ids))
         self.assertEqual([], self.d.lines("ran"))
-        self.assertEqual([0] * 5, [job["attempt"] for job in self.d.info(*ids)])
+        self.assertEqual([0] * 4, [job["attempt"] for job in self.d.info(*ids)])
 
 
 class Seen(Life):
