@@ -190,6 +190,17 @@ static void note_results(struct jq_ask *ask, const struct jq_msg *msg)
         jq_map_remove(&ask->u.stream.left, result.id);
 }
 
+/* Where to go on after a reconnect. */
+static void note_sequence(struct jq_ask *ask, const struct jq_msg *msg)
+{
+    struct jq_reader r = jq_records_reader(msg->u.events.events);
+    struct jq_event event;
+
+    while (jq_event_next(&r, &event))
+        if (event.sequence > ask->u.stream.sequence)
+            ask->u.stream.sequence = event.sequence;
+}
+
 static void add_to_stream(struct jq_pending *p, struct jq_ask *ask, const struct jq_msg *msg,
                           struct jq_frame *frame)
 {
@@ -197,6 +208,8 @@ static void add_to_stream(struct jq_pending *p, struct jq_ask *ask, const struct
 
     if (ask->u.stream.err != JQ_OK)
         return;
+    if (is_events)
+        note_sequence(ask, msg);
     if (is_events && ask->u.stream.count >= JQ_STREAM_FRAMES_MAX)
         drop_oldest(ask);
     struct jq_stream_answer *answer = jq_alloc_zero(1, sizeof *answer);
@@ -256,17 +269,28 @@ static enum jq_err encode_left(struct jq_ask *ask)
     return err;
 }
 
+/* WATCH: from the last event that has come on. */
+static enum jq_err encode_rest(struct jq_ask *ask)
+{
+    struct jq_msg msg;
+
+    if (ask->u.stream.sequence == 0)
+        return JQ_OK;
+    JQ_TRY(jq_msg_decode(ask->frame->bytes, &msg));
+    msg.u.watch.after = ask->u.stream.sequence;
+    return jq_ask_encode(ask, &msg);
+}
+
 void jq_stream_reconnected(struct jq_pending *p, struct jq_ask *ask)
 {
     if (ask->u.stream.err != JQ_OK)
         return;
-    if (ask->u.stream.is_wait) {
-        if (ask->u.stream.left.count == 0)
-            return;
-        if (encode_left(ask) != JQ_OK) {
-            end_stream(p, ask, JQ_ENOMEM, NULL, jq_view_str("out of memory for asking again"));
-            return;
-        }
+    const bool is_wait = ask->u.stream.is_wait;
+    if (is_wait && ask->u.stream.left.count == 0)
+        return;
+    if ((is_wait ? encode_left(ask) : encode_rest(ask)) != JQ_OK) {
+        end_stream(p, ask, JQ_ENOMEM, NULL, jq_view_str("out of memory for asking again"));
+        return;
     }
     ask->resends += ask->was_sent;
     jq_ask_queue(p, ask);

@@ -343,6 +343,35 @@ static void a_slow_reader_of_events_is_told_how_many_it_has_lost(void **state)
     peer_take(peer, JQ_MSG_UNWATCH, NULL);
 }
 
+static void a_watch_goes_on_behind_the_last_event_that_came(void **state)
+{
+    struct peer *peer = *state;
+    const struct jq_msg watch = { .tag = JQ_MSG_WATCH,
+                                  .u.watch = { .after = 3, .queue = jq_view_str("q") } };
+    struct jq_buf list = { 0 };
+    struct jq_ask *ask;
+    struct jq_msg msg;
+
+    assert_int_equal(jq_pending_ask(&peer->p, JQ_ASK_STREAM, &watch, &ask), JQ_OK);
+    peer_take(peer, JQ_MSG_WATCH, &msg);
+    reconnect(peer);
+    peer_take(peer, JQ_MSG_WATCH, &msg);
+    assert_int_equal(msg.u.watch.after, 3); /* nothing has come */
+    jq_event_write(&list, &(struct jq_event){ .id = 1, .sequence = 8 });
+    jq_event_write(&list, &(struct jq_event){ .id = 1, .sequence = 9 });
+    const struct jq_msg events = { .tag = JQ_MSG_EVENTS,
+                                   .correlation = msg.correlation,
+                                   .u.events.events = jq_records_of(2, &list) };
+    peer_answer(peer, &events);
+    jq_buf_fini(&list);
+    reconnect(peer);
+    peer_take(peer, JQ_MSG_WATCH, &msg);
+    assert_int_equal(msg.u.watch.after, 9);
+    assert_true(jq_view_equal(msg.u.watch.queue, jq_view_str("q")));
+    jq_pending_end(&peer->p, ask);
+    peer_take(peer, JQ_MSG_UNWATCH, NULL);
+}
+
 /* ---- without memory ---- */
 
 static struct jq_frame *frame_of(const struct jq_msg *msg)
@@ -468,6 +497,7 @@ int main(void)
         TEST(a_request_is_answered_once_and_repeated_until_then),
         TEST(what_has_rules_of_its_own_is_no_request),
         TEST(a_stream_of_results_asks_again_only_for_those_that_have_not_come),
+        TEST(a_watch_goes_on_behind_the_last_event_that_came),
         TEST(a_slow_reader_of_events_is_told_how_many_it_has_lost),
         cmocka_unit_test(an_allocation_that_fails_only_delays),
     };
