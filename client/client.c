@@ -290,6 +290,7 @@ static bool send_pending(struct jobq_client *client, jq_ms now)
     struct jq_ask *ask;
     int sent = 0;
 
+    jq_pending_tick(p, now);
     jq_pending_flush(p, now);
     if (!client->link.is_hailed || client->link.reopen_at != JQ_NEVER)
         return false;
@@ -301,23 +302,16 @@ static bool send_pending(struct jobq_client *client, jq_ms now)
     return sent > 0;
 }
 
-/* The time of something is over. */
-static void keep_time(struct jobq_client *client, jq_ms now)
-{
-    if (jq_pending_tick(&client->pending, now))
-        tell_waiters(client);
-}
-
 /* True: something was read or sent, so that there may be more. Nobody may be in poll. */
 static bool turn(struct jobq_client *client, jq_ms now)
 {
     const bool received = receive(client, now);
 
     keep_link(client, now);
-    keep_time(client, now);
     const bool sent = send_pending(client, now);
-    if (received)
+    if (received || client->pending.has_failed)
         tell_waiters(client);
+    client->pending.has_failed = false;
     return received || sent;
 }
 

@@ -218,6 +218,22 @@ void jq_pending_notice(struct jq_pending *p, enum jq_tag tag, uint64_t correlati
 
 /* ---- the four verbs ---- */
 
+/* A SUBMIT that waits for room. */
+static bool is_parked(const struct jq_ask *ask)
+{
+    return (ask->kind == JQ_ASK_SUBMIT || ask->kind == JQ_ASK_CALL) && ask->u.submit.room;
+}
+
+/* It was not done, and is to be asked again later. */
+static void put_off(struct jq_pending *p, jq_ms now, struct jq_ask *ask)
+{
+    if (is_parked(ask)) /* of a copy: its time is that of its wait */
+        return;
+    ask->was_sent = ask->is_repeated; /* what of it is on its way: older copies */
+    jq_dlist_remove(&ask->in_unsent);
+    jq_ask_resend_at(p, ask, jq_ask_backoff(p, ask, now));
+}
+
 static void receive_error(struct jq_pending *p, jq_ms now, struct jq_ask *ask,
                           const struct jq_msg *msg, struct jq_frame *frame)
 {
@@ -227,8 +243,7 @@ static void receive_error(struct jq_pending *p, jq_ms now, struct jq_ask *ask,
     if (ask->kind == JQ_ASK_WAIT) {
         jq_wait_failed(p, ask, now, err, frame, text);
     } else if (err == JQ_EBUSY) {
-        jq_dlist_remove(&ask->in_unsent);
-        jq_ask_resend_at(p, ask, jq_ask_backoff(p, ask, now));
+        put_off(p, now, ask);
     } else if (ask->kind == JQ_ASK_ROOM) {
         jq_room_failed(p, ask, err, frame, text);
     } else if (ask->kind == JQ_ASK_SETTLE) {
@@ -285,31 +300,22 @@ void jq_pending_receive(struct jq_pending *p, jq_ms now, const struct jq_msg *ms
     }
 }
 
-/* A SUBMIT that waits for room. */
-static bool is_parked(const struct jq_ask *ask)
-{
-    return (ask->kind == JQ_ASK_SUBMIT || ask->kind == JQ_ASK_CALL) && ask->u.submit.room;
-}
-
-bool jq_pending_tick(struct jq_pending *p, jq_ms now)
+void jq_pending_tick(struct jq_pending *p, jq_ms now)
 {
     struct jq_heap_node *node;
-    bool is_late = false;
 
     while ((node = jq_heap_first(&p->due))) {
         struct jq_ask *ask = JQ_ELEMENT(node, struct jq_ask, in_due);
         if (ask->resend_at > now)
-            break;
+            return;
         if (is_parked(ask)) {
             jq_room_late(p, ask);
-            is_late = true;
             continue;
         }
         ask->resends += ask->was_sent;
-        ask->is_repeated = ask->was_sent;
+        ask->is_repeated = ask->is_repeated || ask->was_sent;
         jq_ask_queue(p, ask);
     }
-    return is_late;
 }
 
 jq_ms jq_pending_next_at(const struct jq_pending *p)
@@ -353,7 +359,7 @@ void jq_pending_sent(struct jq_pending *p, struct jq_ask *ask, jq_ms now)
 static void queue_again(struct jq_pending *p, struct jq_ask *ask)
 {
     ask->resends += ask->was_sent;
-    ask->is_repeated = ask->was_sent;
+    ask->is_repeated = ask->is_repeated || ask->was_sent;
     jq_ask_queue(p, ask);
 }
 

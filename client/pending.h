@@ -201,7 +201,9 @@ struct jq_pending {
     size_t batch_bytes;     /* how large the last frame of jobs became */
     size_t unanswered_jobs; /* items not counted: each has a thread that waits for it */
     size_t unanswered_bytes;
-    bool was_split;        /* the number of a SUBMIT does not tell any more when its jobs came */
+    bool
+        has_failed; /* a SUBMIT, perhaps not by an answer: its owner may sleep. The reader resets */
+    bool was_split; /* the number of a SUBMIT does not tell any more when its jobs came */
     struct jq_dlist rooms; /* ROOMs that were not kept yet, in order */
     uint64_t tied; /* jobs with JQ_JOB_TIE that were ever started: the session must stay alive */
 
@@ -313,8 +315,7 @@ bool jq_pending_stream_take(struct jq_ask *ask, struct jq_msg *ret_msg,
 /* Borrows msg; keeps `frame`, which it points into, for what needs it longer. */
 void jq_pending_receive(struct jq_pending *p, jq_ms now, const struct jq_msg *msg,
                         struct jq_frame *frame);
-/* True: the time of something is over. */
-bool jq_pending_tick(struct jq_pending *p, jq_ms now);
+void jq_pending_tick(struct jq_pending *p, jq_ms now);
 jq_ms jq_pending_next_at(const struct jq_pending *p);
 /* Closes the open frames of jobs, asks for what is wanted. */
 void jq_pending_flush(struct jq_pending *p, jq_ms now);

@@ -246,8 +246,12 @@ bool jq_pending_put_late(struct jq_pending *p, struct jobq_future *future)
 
 bool jq_pending_put_withdraw(struct jq_pending *p, struct jobq_future *future)
 {
+    jq_submit_close_batches(p);
     struct jq_ask *ask = future->ask;
-
+    if (future->is_ended) { /* refused for those that wait already */
+        jq_pending_free_future(p, future);
+        return true;
+    }
     /* Waiting for room, or never sent: the broker has nothing of it. */
     if (ask->u.submit.count > 1 && !ask->was_sent && split(p, ask) == JQ_OK)
         ask = future->ask;

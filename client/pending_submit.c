@@ -281,6 +281,7 @@ void jq_submit_failed(struct jq_pending *p, struct jq_ask *ask, enum jq_err err,
 {
     struct jq_dlink *link;
 
+    p->has_failed = true;
     if (!ask->u.submit.is_hinted)
         uncount(p, ask);
     if (ask->u.submit.kept) /* it has not used its places */

@@ -78,6 +78,9 @@ export PKG_CONFIG_PATH="$libdir/pkgconfig"
 # shellcheck disable=SC2046 # one flag a word
 "$cc" -std=c11 -Wall -Wextra -Wpedantic -Werror "$source/client/examples/embed.c" \
     $(pkg-config --cflags --libs jobq) -o "$scratch/embed"
+# shellcheck disable=SC2046
+"$cc" -std=c11 -Wall -Wextra -Wpedantic -Werror "$source/client/examples/queue.c" \
+    $(pkg-config --cflags --libs jobq) -o "$scratch/queue"
 LD_LIBRARY_PATH=$libdir ldd "$scratch/embed" | grep -q libjobq.so || fail "not linked with libjobq.so"
 # shellcheck disable=SC2046
 "$cc" -std=c11 "$source/client/examples/embed.c" $(pkg-config --cflags jobq) "$libdir/libjobq.a" \
@@ -85,7 +88,8 @@ LD_LIBRARY_PATH=$libdir ldd "$scratch/embed" | grep -q libjobq.so || fail "not l
 cat >"$scratch/cxx.cpp" <<'END'
 #include <jobq/jobq.h>
 #include <cstring>
-int main() { return std::strcmp(jobq_version(), VERSION); }
+static const struct jobq_job_options options = JOBQ_JOB_OPTIONS_INIT;
+int main() { return options.size ? std::strcmp(jobq_version(), VERSION) : 1; }
 END
 # shellcheck disable=SC2046
 "$cxx" -std=c++11 -Wall -Wextra -Wpedantic -Werror -DVERSION="\"$version\"" "$scratch/cxx.cpp" \

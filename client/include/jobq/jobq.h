@@ -323,14 +323,17 @@ JOBQ_API int jobq_queue_declare(struct jobq_client *client, const char *name, co
                                 uint64_t maxsize);
 
 /* Returns when the item is durably in the queue. Waits while the queue is full: EFULL at once with
- * timeout 0, or when the time is over; nothing has happened then. ECLOSED, ENOSPC; EMSGSIZE before
+ * timeout 0, or when the time is over; nothing has happened then. An item that is on its way when
+ * the time is over is waited for: its answer comes soon. ECLOSED, ENOSPC; EMSGSIZE before
  * anything is sent. EUNREACH: the broker could not be reached in time; unless jobq_errdetail says
  * that nothing was sent, whether the item is in the queue is not known. Priority: lower first, in a
  * priority queue; ties are FIFO. */
 JOBQ_API int jobq_put(struct jobq_queue *queue, const void *data, size_t size, int32_t priority,
                       int64_t timeout_ms);
 /* EEMPTY at once with timeout 0, or when the time is over. ECLOSED: closed, and nothing is left.
- * EUNREACH, ENOENT: no such queue, with timeout 0; else it waits for the queue to be made. */
+ * EUNREACH, ENOENT: no such queue, with timeout 0; else it waits for the queue to be made. EBUSY:
+ * this client holds 32,768 items. Items outlive their client, which gives them back when it is
+ * closed; they can only be freed then. */
 JOBQ_API int jobq_get(struct jobq_queue *queue, int64_t timeout_ms, struct jobq_item **ret_item);
 /* Borrowed until the item is settled or freed. Never NULL for an item. */
 JOBQ_API const void *jobq_item_data(const struct jobq_item *item, size_t *ret_size);
@@ -344,9 +347,9 @@ JOBQ_API uint32_t jobq_item_attempt(const struct jobq_item *item);
  * before; EFENCED: the lease was lost, somebody else has it or will; both free it, too. Other
  * errors leave it as it was. */
 JOBQ_API int jobq_task_done(struct jobq_item **item);
-/* Gives it back to its place in the queue, after delay_ms. As jobq_task_done. */
+/* Gives it back to its place in the queue, after delay_ms. Results as of jobq_task_done. */
 JOBQ_API int jobq_nack(struct jobq_item **item, int64_t delay_ms);
-/* The lease ends lease_ms from now. EFENCED: it has ended. */
+/* The lease ends lease_ms from now, also one that was the session's. EFENCED: it has ended. */
 JOBQ_API int jobq_extend(struct jobq_item *item, int64_t lease_ms);
 /* Gives back what is still held, without waiting for an answer. NULL is fine; sets *item to NULL.
  */
@@ -358,7 +361,8 @@ JOBQ_API int jobq_settle_nack(struct jobq_client *client, uint64_t id, uint64_t 
 JOBQ_API int jobq_settle_extend(struct jobq_client *client, uint64_t id, uint64_t fence,
                                 int64_t lease_ms);
 
-/* Waits until nothing of the queue is unfinished, what is added meanwhile included. ETIMEDOUT. */
+/* Waits until nothing of the queue is unfinished, what is added meanwhile included. ETIMEDOUT;
+ * ENOENT: no such queue; EUNREACH: the time is over, and the broker is not there. */
 JOBQ_API int jobq_join(struct jobq_queue *queue, int64_t timeout_ms);
 
 /* One instant of a queue. */

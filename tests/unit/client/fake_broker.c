@@ -16,22 +16,12 @@
 #include "proto/base/alloc.h"
 #include "proto/base/buf.h"
 #include "proto/msg.h"
+#include "tests/unit/client/fake_items.h"
 
-enum {
-    ROUTE_MAX = 16,
-    PEERS_MAX = 64,
-    JOBS_MAX = 1 << 19,
-    REQUESTS_MAX = 1 << 16,
-    WAITS_MAX = 1 << 16
-};
-
-struct route {
-    uint8_t bytes[ROUTE_MAX];
-    size_t size;
-};
+enum { PEERS_MAX = 64, JOBS_MAX = 1 << 19, REQUESTS_MAX = 1 << 16, WAITS_MAX = 1 << 16 };
 
 struct fb_peer {
-    struct route route;
+    struct fi_route route;
     uint64_t session;
     uint64_t watch; /* correlation of its WATCH; 0: none */
 };
@@ -47,7 +37,7 @@ struct fb_request {
 };
 
 struct fb_wait {
-    struct route route;
+    struct fi_route route;
     uint64_t correlation, id; /* id 0: ended */
 };
 
@@ -71,11 +61,14 @@ struct fake_broker {
     size_t requests_count;
     struct fb_wait *waits;
     size_t waits_count;
+    struct fi_items *items;
+    uint8_t options[1024];
+    size_t options_size;
 };
 
 /* ---- saying ---- */
 
-static void say(struct fake_broker *fb, const struct route *to, const struct jq_msg *msg)
+static void say(struct fake_broker *fb, const struct fi_route *to, const struct jq_msg *msg)
 {
     struct jq_buf buf = { 0 };
 
@@ -87,7 +80,12 @@ static void say(struct fake_broker *fb, const struct route *to, const struct jq_
     jq_buf_fini(&buf);
 }
 
-static void say_error(struct fake_broker *fb, const struct route *to, uint64_t correlation,
+static void say_of_items(void *arg, const struct fi_route *to, const struct jq_msg *msg)
+{
+    say(arg, to, msg);
+}
+
+static void say_error(struct fake_broker *fb, const struct fi_route *to, uint64_t correlation,
                       enum jq_err err, const char *text)
 {
     const struct jq_msg msg = { .tag = JQ_MSG_ERROR,
@@ -124,7 +122,7 @@ static bool has_ended(const struct fake_broker *fb, uint64_t id)
 }
 
 /* The results of ids[] that are there now; waits for the others. */
-static void wait_for(struct fake_broker *fb, const struct route *to, uint64_t correlation,
+static void wait_for(struct fake_broker *fb, const struct fi_route *to, uint64_t correlation,
                      const uint64_t *ids, uint32_t count)
 {
     struct jq_buf list = { 0 };
@@ -156,14 +154,14 @@ static void end_job(struct fake_broker *fb, uint64_t id, enum jq_job_state state
         if (wait->id != id)
             continue;
         wait->id = 0;
-        const struct route to = wait->route;
+        const struct fi_route to = wait->route;
         wait_for(fb, &to, wait->correlation, &id, 1);
     }
 }
 
 /* ---- hearing ---- */
 
-static struct fb_peer *find_peer(struct fake_broker *fb, const struct route *route)
+static struct fb_peer *find_peer(struct fake_broker *fb, const struct fi_route *route)
 {
     for (size_t i = 0; i < fb->peers_count; i++)
         if (fb->peers[i].route.size == route->size &&
@@ -172,9 +170,10 @@ static struct fb_peer *find_peer(struct fake_broker *fb, const struct route *rou
     return NULL;
 }
 
-static void on_hello(struct fake_broker *fb, const struct route *from, const struct jq_msg *msg)
+static void on_hello(struct fake_broker *fb, const struct fi_route *from, const struct jq_msg *msg)
 {
     struct fb_peer *peer = find_peer(fb, from);
+    struct jq_buf lost = { 0 };
 
     fb->counts.hellos++;
     if (fb->faults.other_version) {
@@ -187,6 +186,7 @@ static void on_hello(struct fake_broker *fb, const struct route *from, const str
         *peer = (struct fb_peer){ .route = *from };
     }
     peer->session = msg->u.hello.session;
+    const uint32_t count = fi_hello(fb->items, peer->session, msg->u.hello.held, &lost);
     const struct jq_msg welcome = {
         .tag = JQ_MSG_WELCOME,
         .correlation = msg->correlation,
@@ -194,9 +194,12 @@ static void on_hello(struct fake_broker *fb, const struct route *from, const str
                        .session = peer->session,
                        .incarnation = 1,
                        .heartbeat_ms = FB_HEARTBEAT_MS,
-                       .lease_ms = 1000 },
+                       .lease_ms = 1000,
+                       .lost = jq_records_of(count, &lost) },
     };
     say(fb, from, &welcome);
+    jq_buf_fini(&lost);
+    fi_pump(fb->items);
 }
 
 static const struct fb_request *find_request(const struct fake_broker *fb, uint64_t session,
@@ -231,8 +234,16 @@ static const struct fb_request *accept_jobs(struct fake_broker *fb, uint64_t ses
     assert_true(fb->requests_count < REQUESTS_MAX);
     *request = (struct fb_request){ session, msg->correlation, fb->jobs_count + 1,
                                     msg->u.submit.jobs.count };
-    while (jq_job_spec_next(&r, &spec))
+    fb->options_size = 0;
+    while (jq_job_spec_next(&r, &spec)) {
         make_job(fb, &spec);
+        if (jq_view_equal(spec.handler, jq_view_str(JQ_HANDLER_ITEM)))
+            fi_add(fb->items, fb->jobs_count, &spec);
+        if (spec.options.size && spec.options.size <= sizeof fb->options) {
+            memcpy(fb->options, spec.options.data, spec.options.size);
+            fb->options_size = spec.options.size;
+        }
+    }
     return request;
 }
 
@@ -245,6 +256,11 @@ static void on_submit(struct fake_broker *fb, const struct fb_peer *peer, const 
     fb->counts.resent += request != NULL;
     if (msg->u.submit.answered > fb->counts.answered)
         fb->counts.answered = msg->u.submit.answered;
+    if (!request && !fi_admits(fb->items, &peer->route, msg->u.submit.jobs.count)) {
+        say_error(fb, &peer->route, msg->correlation, fb->items->closed ? JQ_ECLOSED : JQ_EFULL,
+                  "no room");
+        return;
+    }
     if (!request)
         request = accept_jobs(fb, peer->session, msg);
     if (fb->faults.drop_answers) {
@@ -261,9 +277,10 @@ static void on_submit(struct fake_broker *fb, const struct fb_peer *peer, const 
         const uint64_t id = request->first_id + i;
         wait_for(fb, &peer->route, msg->correlation, &id, 1);
     }
+    fi_pump(fb->items);
 }
 
-static void on_wait(struct fake_broker *fb, const struct route *from, const struct jq_msg *msg)
+static void on_wait(struct fake_broker *fb, const struct fi_route *from, const struct jq_msg *msg)
 {
     struct jq_reader r = jq_records_reader(msg->u.wait.jobs);
     uint64_t *ids = jq_alloc((msg->u.wait.jobs.count + 1) * sizeof *ids);
@@ -277,7 +294,7 @@ static void on_wait(struct fake_broker *fb, const struct route *from, const stru
     jq_free(ids);
 }
 
-static void on_cancel(struct fake_broker *fb, const struct route *from, const struct jq_msg *msg)
+static void on_cancel(struct fake_broker *fb, const struct fi_route *from, const struct jq_msg *msg)
 {
     struct jq_reader r = jq_records_reader(msg->u.cancel.jobs);
     struct jq_buf each = { 0 };
@@ -303,7 +320,8 @@ static void on_cancel(struct fake_broker *fb, const struct route *from, const st
     jq_buf_fini(&each);
 }
 
-static void on_request(struct fake_broker *fb, const struct route *from, const struct jq_msg *msg)
+static void on_request(struct fake_broker *fb, const struct fi_route *from,
+                       const struct jq_msg *msg)
 {
     struct jq_msg answer = { .correlation = msg->correlation };
     struct jq_buf list = { 0 };
@@ -337,6 +355,8 @@ static void on_hailed(struct fake_broker *fb, struct fb_peer *peer, const struct
         say_error(fb, &peer->route, msg->correlation, JQ_EBUSY, "busy");
         return;
     }
+    if (fi_hear(fb->items, &peer->route, peer->session, msg))
+        return;
     switch ((int)msg->tag) {
     case JQ_MSG_SUBMIT:
         on_submit(fb, peer, msg);
@@ -350,6 +370,7 @@ static void on_hailed(struct fake_broker *fb, struct fb_peer *peer, const struct
     case JQ_MSG_PING:
         fb->counts.pings++;
         say(fb, &peer->route, &pong);
+        fi_pay(fb->items);
         break;
     case JQ_MSG_WATCH:
         peer->watch = msg->correlation;
@@ -370,7 +391,7 @@ static void on_hailed(struct fake_broker *fb, struct fb_peer *peer, const struct
 
 static bool hear(struct fake_broker *fb)
 {
-    struct route from;
+    struct fi_route from;
     struct jq_msg msg;
     zmq_msg_t frame;
 
@@ -443,6 +464,7 @@ static void obey(struct fake_broker *fb)
         zmq_close(fb->router);
         fb->router = NULL;
         fb->peers_count = fb->waits_count = 0;
+        fi_forget(fb->items);
     } else if (!fb->want_stopped && fb->is_stopped) {
         open_router(fb);
     }
@@ -504,6 +526,11 @@ int fb_setup(void **state)
     fb->jobs = jq_alloc_zero(JOBS_MAX, sizeof *fb->jobs);
     fb->requests = jq_alloc_zero(REQUESTS_MAX, sizeof *fb->requests);
     fb->waits = jq_alloc_zero(WAITS_MAX, sizeof *fb->waits);
+    fb->items = jq_alloc_zero(1, sizeof *fb->items);
+    fb->items->say = say_of_items;
+    fb->items->arg = fb;
+    fb->items->faults = &fb->faults;
+    fb->items->counts = &fb->counts;
     fb->wake_fd = eventfd(0, EFD_CLOEXEC);
     fb->context = zmq_ctx_new();
     fb->is_stopped = true;
@@ -533,6 +560,7 @@ int fb_teardown(void **state)
     jq_free(fb->jobs);
     jq_free(fb->requests);
     jq_free(fb->waits);
+    fi_free(fb->items);
     jq_free(fb);
     return 0;
 }
@@ -561,7 +589,24 @@ void fb_forget_peers(struct fake_broker *fb)
 {
     pthread_mutex_lock(&fb->lock);
     fb->peers_count = fb->waits_count = 0;
+    fi_forget(fb->items);
     pthread_mutex_unlock(&fb->lock);
+}
+
+void fb_steal(struct fake_broker *fb)
+{
+    pthread_mutex_lock(&fb->lock);
+    fi_steal(fb->items);
+    pthread_mutex_unlock(&fb->lock);
+}
+
+size_t fb_options(struct fake_broker *fb, void *bytes, size_t capacity)
+{
+    pthread_mutex_lock(&fb->lock);
+    const size_t size = fb->options_size < capacity ? fb->options_size : capacity;
+    memcpy(bytes, fb->options, size);
+    pthread_mutex_unlock(&fb->lock);
+    return size;
 }
 
 void fb_stop(struct fake_broker *fb)

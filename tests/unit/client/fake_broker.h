@@ -4,7 +4,8 @@
  * thread. It does as the protocol says for one queue of jobs, and misbehaves on demand.
  *
  * A job ends as its handler says: "noop" succeeds at once, "fail" fails with code 7, "poison" was
- * quarantined, "hold" runs until fb_release or a CANCEL. */
+ * quarantined, "hold" runs until fb_release or a CANCEL. Items ("item") wait in one queue of their
+ * own (fake_items.h). */
 #ifndef JQ_TEST_FAKE_BROKER_H
 #define JQ_TEST_FAKE_BROKER_H
 
@@ -26,14 +27,20 @@ struct fb_counts {
     uint64_t submits, resent, jobs;
     uint64_t answered; /* the highest watermark */
     uint64_t waits, unwaits, pings, byes;
+    uint64_t getters, putters; /* that wait now */
+    uint64_t settles, nacks;
+    uint64_t held; /* listed by the last HELLO */
 };
 
 /* How often it is to misbehave from now on. */
 struct fb_faults {
     unsigned drop_answers; /* SUBMITs that are taken, and not answered */
+    unsigned drop_settled; /* SETTLEs that are done, and not answered */
     unsigned busy;         /* requests that are answered ERROR(BUSY) */
     bool silent;           /* hears all, says nothing */
     bool other_version;    /* refuses every HELLO */
+    bool item_at_unwait;   /* GETs get their item when they are withdrawn, behind the UNWAIT */
+    bool item_after_pong;  /* or behind the second PONG that follows */
 };
 
 struct fake_broker;
@@ -48,6 +55,9 @@ struct fb_counts fb_counts(struct fake_broker *fb);
 void fb_forget_peers(struct fake_broker *fb); /* every connection has to say HELLO again */
 void fb_stop(struct fake_broker *fb);         /* the socket goes; jobs and answers stay */
 void fb_start(struct fake_broker *fb);
+void fb_steal(struct fake_broker *fb); /* leased items are lost; another has dealt with them */
+/* What the last SUBMIT's first job had as its options. */
+size_t fb_options(struct fake_broker *fb, void *bytes, size_t capacity);
 void fb_release(struct fake_broker *fb);            /* held jobs succeed */
 void fb_event(struct fake_broker *fb, uint64_t id); /* EVENTS to every WATCH */
 

@@ -41,6 +41,12 @@ static void start_jobs(struct peer *peer, unsigned count)
         start_on(peer, &what, NULL);
 }
 
+static void free_ended(struct peer *peer, struct jobq_future *future)
+{
+    assert_null(future->ask);
+    jq_pending_free_future(&peer->p, future);
+}
+
 static void say(struct peer *peer, enum jq_tag tag, uint64_t correlation)
 {
     const struct jq_msg msg = { .tag = tag, .correlation = correlation };
@@ -106,6 +112,8 @@ static void what_comes_later_waits_behind_what_waits(void **state)
     peer_submitted(peer, 2, true, 71, 1);
     assert_int_equal(first->id, 70);
     assert_int_equal(second->id, 71);
+    free_ended(peer, first);
+    free_ended(peer, second);
 }
 
 static void a_put_without_time_is_refused_at_once(void **state)
@@ -123,6 +131,8 @@ static void a_put_without_time_is_refused_at_once(void **state)
     peer_take_nothing(peer);
     assert_int_equal(second->error, JQ_EFULL);
     assert_true(second->is_ended);
+    free_ended(peer, first);
+    free_ended(peer, second);
 }
 
 static void a_blocked_put_ends_with_its_time_and_withdraws(void **state)
@@ -135,15 +145,16 @@ static void a_blocked_put_ends_with_its_time_and_withdraws(void **state)
     peer_take(peer, JQ_MSG_ROOM, &room);
     assert_int_equal(jq_pending_next_at(&peer->p), peer->now + 100);
     peer->now += 99;
-    assert_false(jq_pending_tick(&peer->p, peer->now));
+    jq_pending_tick(&peer->p, peer->now);
     assert_false(future->is_ended);
     peer->now++;
-    assert_true(jq_pending_tick(&peer->p, peer->now));
+    jq_pending_tick(&peer->p, peer->now);
     assert_int_equal(future->error, JQ_EFULL);
     peer_take(peer, JQ_MSG_UNWAIT, &msg);
     assert_int_equal(msg.correlation, room.correlation);
     say(peer, JQ_MSG_ROOM_KEPT, room.correlation); /* too late */
     peer_take_nothing(peer);
+    free_ended(peer, future);
 }
 
 static void a_submit_in_flight_outlives_its_time_until_its_answer(void **state)
@@ -157,6 +168,7 @@ static void a_submit_in_flight_outlives_its_time_until_its_answer(void **state)
     peer_error(peer, 1, JQ_EFULL);
     assert_int_equal(future->error, JQ_EFULL);
     peer_take_nothing(peer);
+    free_ended(peer, future);
 }
 
 static void places_that_were_not_used_are_given_back(void **state)
@@ -173,6 +185,7 @@ static void places_that_were_not_used_are_given_back(void **state)
     assert_int_equal(future->error, JQ_ENOSPC);
     peer_take(peer, JQ_MSG_UNWAIT, &msg);
     assert_int_equal(msg.correlation, room.correlation);
+    free_ended(peer, future);
 }
 
 static void puts_of_one_frame_wait_one_by_one(void **state)
@@ -200,7 +213,7 @@ static void puts_of_one_frame_wait_one_by_one(void **state)
     peer_take(peer, JQ_MSG_ROOM, NULL);
     assert_int_equal(futures[0]->id, 70);
     peer->now += 5;
-    assert_true(jq_pending_tick(&peer->p, peer->now));
+    jq_pending_tick(&peer->p, peer->now);
     assert_int_equal(futures[2]->error, JQ_EFULL);
     say(peer, JQ_MSG_ROOM_KEPT, room.correlation);
     peer_take(peer, JQ_MSG_UNWAIT, NULL);
@@ -208,6 +221,8 @@ static void puts_of_one_frame_wait_one_by_one(void **state)
     assert_int_equal(msg.correlation, 3);
     peer_submitted(peer, 3, true, 71, 1);
     assert_int_equal(futures[1]->id, 71);
+    for (int i = 0; i < 3; i++)
+        free_ended(peer, futures[i]);
 }
 
 static void jobs_of_one_frame_wait_together(void **state)
@@ -300,6 +315,41 @@ static void an_answer_ends_the_waiting_for_room(void **state)
     assert_int_equal(future->id, 70);
     peer_take(peer, JQ_MSG_UNWAIT, &msg);
     assert_int_equal(msg.correlation, room.correlation);
+    free_ended(peer, future);
+}
+
+static void a_put_is_withdrawn_before_its_frame_is_made(void **state)
+{
+    struct peer *peer = *state;
+
+    struct jobq_future *future = put(peer, JQ_NEVER);
+    assert_true(jq_pending_put_withdraw(&peer->p, future)); /* its frame was open */
+    peer_take_nothing(peer);
+    put(peer, JQ_NEVER);
+    refuse(peer);
+    peer_take(peer, JQ_MSG_ROOM, NULL);
+    future = put(peer, 0);
+    assert_true(jq_pending_put_withdraw(&peer->p, future)); /* and is refused when it is made */
+    peer_take_nothing(peer);
+    assert_true(peer->p.has_failed); /* for others of that frame, who may sleep */
+}
+
+static void busy_is_no_answer_to_who_waits(void **state)
+{
+    struct peer *peer = *state;
+    struct jobq_future *future = put(peer, peer->now + 100);
+    struct jq_msg room;
+
+    refuse(peer);
+    peer_take(peer, JQ_MSG_ROOM, &room);
+    peer_error(peer, 1, JQ_EBUSY); /* to a copy */
+    assert_int_equal(jq_pending_next_at(&peer->p), peer->now + 100);
+    peer_error(peer, room.correlation, JQ_EBUSY);
+    peer_take_nothing(peer);
+    peer->now = jq_pending_next_at(&peer->p);
+    jq_pending_tick(&peer->p, peer->now);
+    peer_take(peer, JQ_MSG_ROOM, NULL);
+    assert_false(future->is_ended);
 }
 
 static void a_queue_that_is_closed_ends_those_who_wait(void **state)
@@ -313,6 +363,7 @@ static void a_queue_that_is_closed_ends_those_who_wait(void **state)
     peer_error(peer, room.correlation, JQ_ECLOSED);
     assert_int_equal(future->error, JQ_ECLOSED);
     peer_take_nothing(peer);
+    free_ended(peer, future);
 }
 
 static void a_put_that_was_never_sent_can_be_withdrawn(void **state)
@@ -393,6 +444,8 @@ int main(void)
         TEST(a_room_for_too_many_splits_the_group),
         TEST(a_reconnect_asks_for_room_again_and_does_not_send),
         TEST(an_answer_ends_the_waiting_for_room),
+        TEST(a_put_is_withdrawn_before_its_frame_is_made),
+        TEST(busy_is_no_answer_to_who_waits),
         TEST(a_queue_that_is_closed_ends_those_who_wait),
         TEST(a_put_that_was_never_sent_can_be_withdrawn),
         TEST(a_put_that_was_sent_is_nobodys_to_take_back),
