@@ -105,7 +105,7 @@ static int prepare(struct jobq_client *client, const struct jobq_job *from, stru
             .key = view_or(job.key, ""),
         },
     };
-    if (job.key && (job.flags & JOBQ_JOB_STRICT))
+    if (job.flags & JOBQ_JOB_STRICT)
         ret->flags |= JQ_SUBMIT_STRICT;
     int rc = check_names(client, ret, job.key != NULL);
     if (rc == 0)

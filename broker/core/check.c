@@ -67,7 +67,8 @@ static void check_queue(const struct jq_core *core, const struct jq_queue *queue
     for (unsigned state = JQ_BLOCKED; state < JQ_SUCCEEDED; state++)
         JQ_CHECK(counted[state] == queue->by_state[state]);
     JQ_CHECK(ready == queue->by_state[JQ_READY]);
-    JQ_CHECK(jq_dlink_used(&queue->in_ready) == (ready > 0)); /* C11 */
+    JQ_CHECK(jq_dlink_used(&queue->in_ready) == jq_queue_may_run(queue));        /* C11 */
+    JQ_CHECK(jq_dlist_empty(&queue->joiners) || jq_queue_unfinished(queue) > 0); /* C21 */
 }
 
 static void check_workers(const struct jq_core *core)

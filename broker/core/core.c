@@ -237,6 +237,12 @@ static bool may_look_up(enum jq_tag tag)
            tag == JQ_MSG_LOG_READ || tag == JQ_MSG_RETRY || tag == JQ_MSG_REMOVE;
 }
 
+/* Declared, and refused in words of its own: the client library sends them. */
+static bool is_of_queues(enum jq_tag tag)
+{
+    return tag == JQ_MSG_GET || tag == JQ_MSG_SETTLE || tag == JQ_MSG_ROOM || tag == JQ_MSG_PEEK;
+}
+
 static enum jq_err apply_client(struct jq_core *core, struct jq_peer *peer,
                                 const struct jq_msg *msg)
 {
@@ -279,10 +285,23 @@ static enum jq_err apply_client(struct jq_core *core, struct jq_peer *peer,
         return jq_limit_set_apply(core, peer, msg);
     case JQ_MSG_LIMIT_ASK:
         return jq_limit_ask_apply(core, peer, msg);
+    case JQ_MSG_JOIN:
+        return jq_join_apply(core, peer, msg);
+    case JQ_MSG_QUEUE_SET:
+        return jq_queue_set_apply(core, peer, msg);
+    case JQ_MSG_QUEUE_DO:
+        return jq_queue_do_apply(core, peer, msg);
+    case JQ_MSG_QUEUE_ASK:
+        return jq_queue_ask_apply(core, peer, msg);
     default:
         break;
     }
-    jq_tell_error(core, peer, msg->correlation, JQ_EINVAL, "not a message for a client to send");
+    if (is_of_queues(msg->tag))
+        jq_tell_error(core, peer, msg->correlation, JQ_ESTATE,
+                      "this broker does not serve queues of items yet");
+    else
+        jq_tell_error(core, peer, msg->correlation, JQ_EINVAL,
+                      "not a message for a client to send");
     return JQ_OK;
 }
 

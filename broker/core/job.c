@@ -203,6 +203,7 @@ static void leave(struct jq_core *core, struct jq_job *job)
         worker->busy--;
         job->worker = NULL;
         jq_worker_idle(core, worker); /* it may have had as many as it can hold */
+        jq_queue_turn(core, job->queue);
     } else {
         jq_dlist_remove(&job->in_place);
         job->hold = JQ_HOLD_NONE;
@@ -217,6 +218,7 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
     } else if (job->state == JQ_RUNNING) {
         jq_dlist_append(&job->worker->jobs, &job->in_place);
         job->worker->busy++;
+        jq_queue_turn(core, job->queue);
         job->fence_done = false;
     } else if (jq_state_is_terminal(job->state)) {
         jq_dlist_remove(&job->in_tied);
@@ -305,6 +307,7 @@ void jq_job_move(struct jq_core *core, struct jq_job *job, enum jq_job_state to)
     if (jq_state_is_terminal(to)) {
         count_end(core, to);
         jq_wait_ended(core, job);
+        jq_join_release(core, job->queue);
     } else if (!jq_dlist_empty(&job->waits)) {
         jq_wait_moved(core, job);
     }

@@ -70,6 +70,7 @@ static enum jq_err make(struct jq_core *core, uint32_t id, enum jq_order_kind or
     queue->order = order;
     jq_dlist_init(&queue->fresh);
     jq_dlist_init(&queue->waiting);
+    jq_dlist_init(&queue->joiners);
     jq_heap_init(&queue->sorted, before[order]);
     queue->same_hash = jq_map_remove(&core->queue_names, hash);
     JQ_CHECK(jq_map_put(&core->queue_names, hash, queue) == JQ_OK);
@@ -131,20 +132,43 @@ void jq_queue_put(struct jq_core *core, struct jq_queue *queue, struct jq_job *j
         JQ_CHECK(jq_heap_put(&queue->sorted, &job->in_heap) == JQ_OK);
     else
         jq_dlist_append(&queue->fresh, &job->in_place);
-    if (!jq_dlink_used(&queue->in_ready))
-        jq_dlist_append(&core->ready, &queue->in_ready);
+    jq_queue_turn(core, queue);
 }
 
 void jq_queue_remove(struct jq_core *core, struct jq_queue *queue, struct jq_job *job)
 {
-    (void)core;
     if (job->in_sorted)
         jq_heap_remove(&queue->sorted, &job->in_heap);
     else
         jq_dlist_remove(&job->in_place);
     job->in_sorted = false;
-    if (jq_dlist_empty(&queue->fresh) && queue->sorted.count == 0)
+    jq_queue_turn(core, queue);
+}
+
+bool jq_queue_may_run(const struct jq_queue *queue)
+{
+    return (!jq_dlist_empty(&queue->fresh) || queue->sorted.count > 0) && !queue->paused &&
+           (queue->concurrency == 0 || queue->by_state[JQ_RUNNING] < queue->concurrency);
+}
+
+void jq_queue_turn(struct jq_core *core, struct jq_queue *queue)
+{
+    const bool may_run = jq_queue_may_run(queue);
+
+    if (may_run && !jq_dlink_used(&queue->in_ready))
+        jq_dlist_append(&core->ready, &queue->in_ready);
+    else if (!may_run)
         jq_dlist_remove(&queue->in_ready);
+}
+
+void jq_queue_set_order(struct jq_queue *queue, enum jq_order_kind order)
+{
+    if (order == queue->order)
+        return;
+    JQ_CHECK(jq_queue_unfinished(queue) == 0);
+    queue->order = order;
+    jq_heap_fini(&queue->sorted);
+    jq_heap_init(&queue->sorted, before[order]);
 }
 
 struct jq_job *jq_queue_first(const struct jq_queue *queue)

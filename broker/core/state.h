@@ -53,6 +53,7 @@ struct jq_queue {
     uint64_t kept, kept_bytes;        /* ended jobs in the store, and what they take */
     uint64_t swept;                   /* ended jobs up to this id have been looked at; 0: none */
     struct jq_dlist waiting;          /* DELAYED and BLOCKED jobs: struct jq_job.in_place */
+    struct jq_dlist joiners;          /* struct jq_joiner.in_queue */
     uint64_t by_state[JQ_JOB_STATES]; /* live states: now; terminal: since the store was made */
     struct jq_blob *name;
     struct jq_queue *same_hash; /* names with the hash of this one */
@@ -198,6 +199,8 @@ struct jq_peer {
     struct jq_map waits;           /* correlation -> struct jq_waiter */
     uint32_t waiting;              /* links of all of them */
     uint32_t lookups;              /* requests of it that await the store */
+    struct jq_dlist joins;         /* struct jq_joiner.in_peer */
+    uint32_t joining;              /* how many */
     struct jq_dlist readers;       /* struct jq_log_reader.in_peer */
     struct jq_dlist watchers;      /* struct jq_watcher.in_peer */
     struct jq_out *filling[3];     /* frames of records that more may join, by enum jq_fill */
@@ -298,6 +301,13 @@ struct jq_watcher {
     struct jq_out *out;    /* its frame that has not been taken */
     struct jq_dlink in_peer;
     struct jq_dlink in_core;
+};
+
+/* One JOIN. */
+struct jq_joiner {
+    struct jq_peer *peer;
+    uint64_t correlation;
+    struct jq_dlink in_queue, in_peer;
 };
 
 /* One LOG_READ of a job that has not ended. */
@@ -596,7 +606,24 @@ void jq_queue_free(struct jq_queue *queue);
 void jq_queue_put(struct jq_core *core, struct jq_queue *queue, struct jq_job *job, bool fresh);
 void jq_queue_remove(struct jq_core *core, struct jq_queue *queue, struct jq_job *job);
 struct jq_job *jq_queue_first(const struct jq_queue *queue); /* next to run, or NULL */
+bool jq_queue_may_run(const struct jq_queue *queue); /* has ready jobs, and may have more run */
+/* It waits for its turn if and only if it may run: called when one of its reasons has changed. */
+void jq_queue_turn(struct jq_core *core, struct jq_queue *queue);
+void jq_queue_set_order(struct jq_queue *queue, enum jq_order_kind order); /* nothing unfinished */
 uint64_t jq_queue_unfinished(const struct jq_queue *queue);
+
+/* ---- queue_admin.c, join.c ---- */
+void jq_queue_info_of(const struct jq_queue *queue, struct jq_queue_info *ret);
+JQ_MUST_USE enum jq_err jq_queue_set_apply(struct jq_core *, struct jq_peer *,
+                                           const struct jq_msg *);
+JQ_MUST_USE enum jq_err jq_queue_do_apply(struct jq_core *, struct jq_peer *,
+                                          const struct jq_msg *);
+JQ_MUST_USE enum jq_err jq_queue_ask_apply(struct jq_core *, struct jq_peer *,
+                                           const struct jq_msg *);
+JQ_MUST_USE enum jq_err jq_join_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
+void jq_join_release(struct jq_core *core, struct jq_queue *queue); /* when nothing is unfinished */
+void jq_join_withdraw(struct jq_peer *peer, uint64_t correlation);
+void jq_joiner_free(struct jq_joiner *joiner);
 
 /* ---- batch.c ---- */
 /* The open batch's number: what is asked for now is durable when it is. */

@@ -16,19 +16,8 @@ static uint32_t write_queues(const struct jq_core *core, struct jq_buf *out)
         const struct jq_queue *queue = jq_map_find(&core->queues, id);
         if (!queue)
             continue;
-        const struct jq_queue_info info = {
-            .name = jq_blob_view(queue->name),
-            .order = jq_view_str(jq_order_name(queue->order)),
-            .maxsize = queue->maxsize,
-            .blocked = queue->by_state[JQ_BLOCKED],
-            .delayed = queue->by_state[JQ_DELAYED],
-            .ready = queue->by_state[JQ_READY],
-            .running = queue->by_state[JQ_RUNNING],
-            .unfinished = jq_queue_unfinished(queue),
-            .succeeded = queue->by_state[JQ_SUCCEEDED],
-            .failed = queue->by_state[JQ_FAILED],
-            .cancelled = queue->by_state[JQ_CANCELLED],
-        };
+        struct jq_queue_info info;
+        jq_queue_info_of(queue, &info);
         jq_queue_info_write(out, &info);
         count++;
     }

@@ -39,12 +39,19 @@ static enum jq_err options_valid(const struct jq_core *core, const struct jq_job
 
     ret_demand->each |= spec->key.size > 0;
     ret_demand->asks |= spec->key.size > 0;
-    if (spec->options.size == 0)
+    const bool item = jq_view_equal(spec->handler, jq_view_str(JQ_HANDLER_ITEM));
+    if (spec->options.size == 0 && !item)
         return JQ_OK;
-    if (jq_options_read(spec->options, &options) != JQ_OK)
+    if (spec->options.size == 0)
+        options = (struct jq_job_options){ 0 };
+    else if (jq_options_read(spec->options, &options) != JQ_OK)
         *ret_text = "options: not one job_options record, or a field of it is out of its bounds";
     else
         *ret_text = jq_options_fault(&options, spec->handler);
+    if (!*ret_text && item)
+        *ret_text = "this broker does not serve queues of items yet";
+    else if (!*ret_text && options.needs.count)
+        *ret_text = "needs: this broker does not choose workers by their tags yet";
     if (*ret_text)
         return JQ_EINVAL;
     ret_demand->each |= options.unique.size > 0;
@@ -66,9 +73,13 @@ static enum jq_err validate(const struct jq_core *core, const struct jq_submit *
 
     *ret_demand = (struct demand){ 0 };
     *ret_text = NULL;
+    const struct jq_queue *queue = jq_queue_find(core, submit->queue);
+
+    if (queue && queue->closed)
+        return JQ_ECLOSED;
     if (core->space_low)
         return JQ_ENOSPC;
-    if (core->queues.count >= core->conf.queues_max && !jq_queue_find(core, submit->queue)) {
+    if (core->queues.count >= core->conf.queues_max && !queue) {
         *ret_text = "the broker has as many queues as it may have";
         return JQ_ENOSPC;
     }

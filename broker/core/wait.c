@@ -295,4 +295,5 @@ void jq_unwait_apply(struct jq_core *core, struct jq_peer *peer, const struct jq
     (void)core;
     if (waiter)
         jq_waiter_free(waiter);
+    jq_join_withdraw(peer, msg->correlation);
 }

@@ -29,6 +29,11 @@ struct jq_bound {
     uint8_t kinds[JQ_PARAMETERS_MAX + 1]; /* enum bound_kind of sqlite_columns.h */
 };
 
+/* No row of a table has an id outside; empty when top < low. */
+struct jq_span {
+    uint64_t low, top;
+};
+
 struct jq_sqlite {
     struct jq_backend backend; /* first: ops */
     sqlite3 *db;
@@ -36,9 +41,10 @@ struct jq_sqlite {
     struct jq_bound bound[JQ_SQL_COUNT];
     struct jq_store_path path;
     struct jq_mark mark;
-    struct jq_store_meta meta; /* of the last commit */
-    uint64_t top_id;           /* no stored job has a higher id */
-    uint32_t wal_pages;        /* in the log, not yet in the file */
+    struct jq_store_meta meta;        /* of the last commit */
+    uint64_t top_id;                  /* no stored job has a higher id */
+    struct jq_span payloads, outputs; /* of the tables for large ones */
+    uint32_t wal_pages;               /* in the log, not yet in the file */
     uint32_t page_bytes;
     /* Space: looked at again after so many commits or bytes. */
     int64_t min_free_bytes, max_bytes;
@@ -78,8 +84,27 @@ bool jq_sqlite_space_low(struct jq_backend *backend);
 enum jq_err jq_sqlite_checkpoint(struct jq_sqlite *sqlite, int mode, struct jq_detail *ret_detail);
 
 /* --- sqlite_commit.c --- */
+/* An SQLite code. The parameters are bound. */
+int jq_sqlite_run(struct jq_sqlite *sqlite, enum jq_sql which);
+int jq_sqlite_run_with_id(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t id);
+/* ?1 and ?2 */
+int jq_sqlite_run_with_range(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t first,
+                             uint64_t last);
 enum jq_err jq_sqlite_commit(struct jq_backend *backend, const struct jq_batch *batch,
                              struct jq_detail *ret_detail);
+
+/* --- sqlite_large.c: payloads and outputs that have tables of their own --- */
+enum jq_err jq_sqlite_large_open(struct jq_sqlite *sqlite, struct jq_detail *detail);
+bool jq_payload_is_large(const struct jq_job_record *job);
+bool jq_output_is_large(const struct jq_result_record *result);
+/* An SQLite code each. `put` does nothing for what is not large, `delete` for what is not there. */
+int jq_sqlite_payload_put(struct jq_sqlite *sqlite, const struct jq_job_record *job);
+int jq_sqlite_output_put(struct jq_sqlite *sqlite, uint64_t id,
+                         const struct jq_result_record *result);
+int jq_sqlite_outputs_delete(struct jq_sqlite *sqlite, uint64_t first, uint64_t last);
+int jq_sqlite_large_delete(struct jq_sqlite *sqlite, uint64_t first, uint64_t last);
+/* Of the ended jobs of a queue. */
+int jq_sqlite_large_delete_queue(struct jq_sqlite *sqlite, uint32_t queue);
 
 /* --- sqlite_read.c --- */
 enum jq_err jq_sqlite_load_meta(struct jq_backend *backend, struct jq_store_meta *ret_meta);
@@ -107,6 +132,10 @@ int jq_row_bind_fixed(struct jq_sqlite *sqlite, enum jq_sql which, int at,
                       const struct jq_job_record *job);
 int jq_row_bind_result(struct jq_sqlite *sqlite, enum jq_sql which, int at, uint64_t id,
                        const struct jq_result_record *result); /* NULL: none */
+int jq_row_bind_payload(struct jq_sqlite *sqlite, enum jq_sql which,
+                        const struct jq_job_record *job);
+int jq_row_bind_output(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t id,
+                       const struct jq_result_record *result);
 int jq_row_bind_id(struct jq_sqlite *sqlite, enum jq_sql which, int at, uint64_t id);
 int jq_row_bind_queue(struct jq_sqlite *sqlite, enum jq_sql which,
                       const struct jq_queue_record *queue);

@@ -7,7 +7,7 @@
 
 enum { ROW_BYTES = 256 }; /* about what a row takes beside its payload */
 
-static int run(struct jq_sqlite *sqlite, enum jq_sql which)
+int jq_sqlite_run(struct jq_sqlite *sqlite, enum jq_sql which)
 {
     sqlite3_stmt *statement = sqlite->statements[which];
 
@@ -16,25 +16,34 @@ static int run(struct jq_sqlite *sqlite, enum jq_sql which)
     return code == SQLITE_DONE || code == SQLITE_ROW ? reset : code;
 }
 
-static int run_with_id(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t id)
+int jq_sqlite_run_with_id(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t id)
 {
     const int code = jq_row_bind_id(sqlite, which, 1, id);
-    return code == SQLITE_OK ? run(sqlite, which) : code;
+    return code == SQLITE_OK ? jq_sqlite_run(sqlite, which) : code;
+}
+
+int jq_sqlite_run_with_range(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t first,
+                             uint64_t last)
+{
+    const int code = jq_row_bind_id(sqlite, which, 2, last);
+    return code == SQLITE_OK ? jq_sqlite_run_with_id(sqlite, which, first) : code;
 }
 
 static int run_with_set(struct jq_sqlite *sqlite, enum jq_sql which,
                         const struct jq_job_record *job)
 {
     const int code = jq_row_bind_set(sqlite, which, 1, job);
-    return code == SQLITE_OK ? run(sqlite, which) : code;
+    return code == SQLITE_OK ? jq_sqlite_run(sqlite, which) : code;
 }
 
 static int job_delete(struct jq_sqlite *sqlite, uint64_t id)
 {
-    const int code = run_with_id(sqlite, JQ_SQL_JOB_DELETE, id);
+    int code = jq_sqlite_large_delete(sqlite, id, id);
+    if (code == SQLITE_OK)
+        code = jq_sqlite_run_with_id(sqlite, JQ_SQL_JOB_DELETE, id);
     if (code != SQLITE_OK || sqlite3_changes(sqlite->db) > 0)
         return code;
-    return run_with_id(sqlite, JQ_SQL_ENDED_DELETE, id);
+    return jq_sqlite_run_with_id(sqlite, JQ_SQL_ENDED_DELETE, id);
 }
 
 typedef bool is_kind_fn(const struct jq_store_op *op);
@@ -71,23 +80,16 @@ static uint32_t run_of(const struct jq_batch *batch, uint32_t first, is_kind_fn 
     return at - first;
 }
 
-/* Those that are in this one table. */
-static int delete_range(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t first, uint64_t last)
-{
-    const int code = jq_row_bind_id(sqlite, which, 2, last);
-    return code == SQLITE_OK ? run_with_id(sqlite, which, first) : code;
-}
-
 static int jobs_delete(struct jq_sqlite *sqlite, uint64_t first, uint64_t last)
 {
     static const enum jq_sql places[] = { JQ_SQL_JOBS_DELETE, JQ_SQL_ENDEDS_DELETE };
     uint64_t deleted = 0;
-    int code = SQLITE_OK;
 
     if (first == last)
         return job_delete(sqlite, first);
+    int code = jq_sqlite_large_delete(sqlite, first, last);
     for (int i = 0; code == SQLITE_OK && i < 2 && deleted < last - first + 1; i++) {
-        code = delete_range(sqlite, places[i], first, last);
+        code = jq_sqlite_run_with_range(sqlite, places[i], first, last);
         deleted += (uint64_t)sqlite3_changes64(sqlite->db);
     }
     return code;
@@ -110,7 +112,11 @@ static int job_put(struct jq_sqlite *sqlite, const struct jq_store_op *op)
     if (code == SQLITE_OK)
         code =
             jq_row_bind_fixed(sqlite, which, 1 + JQ_SET_COUNT + (ended ? JQ_RESULT_COUNT : 0), job);
-    return code == SQLITE_OK ? run(sqlite, which) : code;
+    if (code == SQLITE_OK)
+        code = jq_sqlite_payload_put(sqlite, job);
+    if (code == SQLITE_OK && ended && op->has_result)
+        code = jq_sqlite_output_put(sqlite, job->id, op->result);
+    return code == SQLITE_OK ? jq_sqlite_run(sqlite, which) : code;
 }
 
 /* Binds the id and the result, from the result's usual place on, and runs. */
@@ -122,7 +128,17 @@ static int run_with_result(struct jq_sqlite *sqlite, enum jq_sql which,
     if (code == SQLITE_OK)
         code = jq_row_bind_result(sqlite, which, 1 + JQ_SET_COUNT, op->u.job.id,
                                   op->has_result ? op->result : NULL);
-    return code == SQLITE_OK ? run(sqlite, which) : code;
+    return code == SQLITE_OK ? jq_sqlite_run(sqlite, which) : code;
+}
+
+/* The result of a job that has ended before gives way to another. */
+static int replace_result(struct jq_sqlite *sqlite, const struct jq_store_op *op)
+{
+    int code = run_with_result(sqlite, JQ_SQL_ENDED_RESULT, op);
+
+    if (code == SQLITE_OK)
+        code = jq_sqlite_outputs_delete(sqlite, op->u.job.id, op->u.job.id);
+    return code == SQLITE_OK ? jq_sqlite_output_put(sqlite, op->u.job.id, op->result) : code;
 }
 
 /* A row that is where live jobs are is copied to the ended ones, and *ret_moved. Else it has ended
@@ -134,15 +150,15 @@ static int job_end(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool 
 
     if (code == SQLITE_OK)
         code = run_with_result(sqlite, JQ_SQL_JOB_END, op);
-    if (code != SQLITE_OK || sqlite3_changes(sqlite->db) > 0) {
-        *ret_moved = true;
+    if (code != SQLITE_OK)
         return code;
+    if (sqlite3_changes(sqlite->db) > 0) {
+        *ret_moved = true;
+        return op->has_result ? jq_sqlite_output_put(sqlite, op->u.job.id, op->result) : SQLITE_OK;
     }
     code = run_with_set(sqlite, JQ_SQL_ENDED_SET, &op->u.job);
     *ret_found = sqlite3_changes(sqlite->db) > 0;
-    if (code == SQLITE_OK && *ret_found && op->has_result)
-        code = run_with_result(sqlite, JQ_SQL_ENDED_RESULT, op);
-    return code;
+    return code == SQLITE_OK && *ret_found && op->has_result ? replace_result(sqlite, op) : code;
 }
 
 /* The run of jobs that end, from the operation at *at on. What is not found leaves *at at it. */
@@ -163,8 +179,8 @@ static int jobs_end(struct jq_sqlite *sqlite, const struct jq_batch *batch, uint
             return code;
     }
     return !moved          ? SQLITE_OK
-           : first == last ? run_with_id(sqlite, JQ_SQL_JOB_DELETE, first)
-                           : delete_range(sqlite, JQ_SQL_JOBS_DELETE, first, last);
+           : first == last ? jq_sqlite_run_with_id(sqlite, JQ_SQL_JOB_DELETE, first)
+                           : jq_sqlite_run_with_range(sqlite, JQ_SQL_JOBS_DELETE, first, last);
 }
 
 static int job_set(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool *ret_found)
@@ -174,23 +190,28 @@ static int job_set(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool 
     int code = run_with_set(sqlite, JQ_SQL_JOB_SET, job);
     if (code != SQLITE_OK || sqlite3_changes(sqlite->db) > 0)
         return code;
-    /* An ended job that lives again. */
+    /* An ended job that lives again, without its result. */
     code = run_with_set(sqlite, JQ_SQL_JOB_REVIVE, job);
     *ret_found = sqlite3_changes(sqlite->db) > 0;
-    return code == SQLITE_OK && *ret_found ? run_with_id(sqlite, JQ_SQL_ENDED_DELETE, job->id)
-                                           : code;
+    if (code == SQLITE_OK && *ret_found)
+        code = jq_sqlite_run_with_id(sqlite, JQ_SQL_ENDED_DELETE, job->id);
+    if (code == SQLITE_OK && *ret_found)
+        code = jq_sqlite_outputs_delete(sqlite, job->id, job->id);
+    return code;
 }
 
 static int run_bound(struct jq_sqlite *sqlite, enum jq_sql which, int code)
 {
-    return code == SQLITE_OK ? run(sqlite, which) : code;
+    return code == SQLITE_OK ? jq_sqlite_run(sqlite, which) : code;
 }
 
 /* Its ended jobs have no index by queue: a kept job would pay for it, a removed queue is rare. */
 static int queue_delete(struct jq_sqlite *sqlite, uint32_t id)
 {
-    const int code = run_with_id(sqlite, JQ_SQL_QUEUE_ENDED_DELETE, id);
-    return code == SQLITE_OK ? run_with_id(sqlite, JQ_SQL_QUEUE_DELETE, id) : code;
+    int code = jq_sqlite_large_delete_queue(sqlite, id);
+    if (code == SQLITE_OK)
+        code = jq_sqlite_run_with_id(sqlite, JQ_SQL_QUEUE_ENDED_DELETE, id);
+    return code == SQLITE_OK ? jq_sqlite_run_with_id(sqlite, JQ_SQL_QUEUE_DELETE, id) : code;
 }
 
 static int other(struct jq_sqlite *sqlite, const struct jq_store_op *op)
@@ -209,15 +230,16 @@ static int other(struct jq_sqlite *sqlite, const struct jq_store_op *op)
         return run_bound(sqlite, JQ_SQL_REQUEST_PUT, code);
     case JQ_OP_REQUEST_DELETE:
         code = jq_row_bind_id(sqlite, JQ_SQL_REQUEST_DELETE, 2, request->number);
-        return code == SQLITE_OK ? run_with_id(sqlite, JQ_SQL_REQUEST_DELETE, request->session)
-                                 : code;
+        return code == SQLITE_OK
+                   ? jq_sqlite_run_with_id(sqlite, JQ_SQL_REQUEST_DELETE, request->session)
+                   : code;
     case JQ_OP_SESSION_DELETE:
-        return run_with_id(sqlite, JQ_SQL_SESSION_DELETE, request->session);
+        return jq_sqlite_run_with_id(sqlite, JQ_SQL_SESSION_DELETE, request->session);
     case JQ_OP_WORKER_PUT:
         code = jq_row_bind_worker(sqlite, JQ_SQL_WORKER_PUT, &op->u.worker);
         return run_bound(sqlite, JQ_SQL_WORKER_PUT, code);
     case JQ_OP_WORKER_DELETE:
-        return run_with_id(sqlite, JQ_SQL_WORKER_DELETE, op->u.worker.session);
+        return jq_sqlite_run_with_id(sqlite, JQ_SQL_WORKER_DELETE, op->u.worker.session);
     case JQ_OP_LIMIT_PUT:
         code = jq_row_bind_limit(sqlite, JQ_SQL_LIMIT_PUT, &op->u.limit);
         return run_bound(sqlite, JQ_SQL_LIMIT_PUT, code);
@@ -287,7 +309,7 @@ static enum jq_err write_all(struct jq_sqlite *sqlite, const struct jq_batch *ba
     int code = jq_row_bind_meta(sqlite, JQ_SQL_META_SET, meta);
     code = run_bound(sqlite, JQ_SQL_META_SET, code);
     if (code == SQLITE_OK)
-        code = run(sqlite, JQ_SQL_COMMIT);
+        code = jq_sqlite_run(sqlite, JQ_SQL_COMMIT);
     return code == SQLITE_OK ? JQ_OK : jq_sqlite_error(sqlite, code, "cannot commit", detail);
 }
 
@@ -305,14 +327,14 @@ enum jq_err jq_sqlite_commit(struct jq_backend *backend, const struct jq_batch *
                       (unsigned long long)sqlite->meta.commit_sequence);
         return JQ_EINVAL;
     }
-    int code = run(sqlite, JQ_SQL_BEGIN);
+    int code = jq_sqlite_run(sqlite, JQ_SQL_BEGIN);
     if (code != SQLITE_OK)
         return jq_sqlite_error(sqlite, code, "cannot write", ret_detail);
     enum jq_err err = write_all(sqlite, batch, &meta, &top_id, ret_detail);
     if (err != JQ_OK) {
         /* Whatever ROLLBACK says, the outcome is unknown to the caller. */
         if (!sqlite3_get_autocommit(sqlite->db))
-            run(sqlite, JQ_SQL_ROLLBACK);
+            jq_sqlite_run(sqlite, JQ_SQL_ROLLBACK);
         return err;
     }
     sqlite->top_id = top_id;

@@ -296,7 +296,7 @@ static enum jq_err check_rows(struct jq_sqlite *sqlite, struct jq_detail *detail
                            " ifnull((SELECT max(id) FROM ended), 0))",
                            top, sizeof(top), detail));
     sqlite->top_id = strtoull(top, NULL, 10);
-    return JQ_OK;
+    return jq_sqlite_large_open(sqlite, detail);
 }
 
 static enum jq_err lost(const struct jq_sqlite *sqlite, const struct jq_store_meta *last,

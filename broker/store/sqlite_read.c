@@ -274,8 +274,8 @@ static enum jq_err bind_list(struct cursor *cursor, const struct jq_read *read, 
 static enum jq_err open_list(struct cursor *cursor, struct jq_sqlite *sqlite, bool ended,
                              const struct jq_read *read)
 {
-    const uint32_t live = (1u << JQ_SUCCEEDED) - 1;
-    const uint32_t states = (read->states ? read->states : ALL_STATES) & (ended ? ~live : live);
+    const uint32_t live = (1u << JQ_SUCCEEDED) - 1, here = ended ? ALL_STATES & ~live : live;
+    const uint32_t states = (read->states ? read->states : ALL_STATES) & here;
     const enum jq_sql which = !ended                      ? JQ_SQL_JOB_LIST
                               : states == 1u << JQ_FAILED ? JQ_SQL_FAILED_LIST
                                                           : JQ_SQL_ENDED_LIST;
@@ -284,7 +284,7 @@ static enum jq_err open_list(struct cursor *cursor, struct jq_sqlite *sqlite, bo
     if (states == 0)
         return JQ_OK;
     JQ_TRY(cursor_open(cursor, sqlite, which, ended, read->parts));
-    JQ_TRY(bind_list(cursor, read, states));
+    JQ_TRY(bind_list(cursor, read, states == here ? 0 : states));
     return cursor_step(cursor);
 }
 
@@ -294,7 +294,7 @@ static enum jq_err open_oldest(struct cursor *cursor, struct jq_sqlite *sqlite,
     JQ_TRY(cursor_open(cursor, sqlite, JQ_SQL_ENDED_OLDEST, true, read->parts));
     JQ_TRY(cursor_bind(cursor, 2, read->queue));
     JQ_TRY(cursor_bind(cursor, 3, as_key(read->before_id)));
-    JQ_TRY(cursor_bind(cursor, 4, read->states ? read->states : ALL_STATES));
+    JQ_TRY(cursor_bind(cursor, 4, read->states));
     return cursor_step(cursor);
 }
 

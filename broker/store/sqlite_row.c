@@ -92,8 +92,17 @@ int jq_row_bind_fixed(struct jq_sqlite *sqlite, enum jq_sql which, int at,
     bind_bytes(&b, job->title);
     bind_bytes(&b, job->key);
     bind_bytes(&b, job->options);
-    bind_bytes(&b, job->payload);
+    bind_bytes(&b, jq_payload_is_large(job) ? jq_view(NULL, 0) : job->payload);
     return b.code;
+}
+
+static void bind_output(struct binder *b, const struct jq_result_record *r)
+{
+    bind_bytes(b, r->value);
+    bind_bytes(b, r->stdout_head);
+    bind_bytes(b, r->stdout_tail);
+    bind_bytes(b, r->stderr_head);
+    bind_bytes(b, r->stderr_tail);
 }
 
 int jq_row_bind_id(struct jq_sqlite *sqlite, enum jq_sql which, int at, uint64_t id)
@@ -126,11 +135,27 @@ int jq_row_bind_result(struct jq_sqlite *sqlite, enum jq_sql which, int at, uint
     bind_crc(&b, crc_large(id, r->value));
     bind_crc(&b, crc_output(id, r));
     bind_bytes(&b, r->reason);
-    bind_bytes(&b, r->value);
-    bind_bytes(&b, r->stdout_head);
-    bind_bytes(&b, r->stdout_tail);
-    bind_bytes(&b, r->stderr_head);
-    bind_bytes(&b, r->stderr_tail);
+    bind_output(&b, jq_output_is_large(r) ? &none : r);
+    return b.code;
+}
+
+int jq_row_bind_output(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t id,
+                       const struct jq_result_record *result)
+{
+    struct binder b = binder_of(sqlite, which, 1);
+
+    bind_number(&b, id);
+    bind_output(&b, result);
+    return b.code;
+}
+
+int jq_row_bind_payload(struct jq_sqlite *sqlite, enum jq_sql which,
+                        const struct jq_job_record *job)
+{
+    struct binder b = binder_of(sqlite, which, 1);
+
+    bind_number(&b, job->id);
+    bind_bytes(&b, job->payload);
     return b.code;
 }
 

@@ -8,6 +8,10 @@
  * once at its end costs only those that are kept. So loading and listing live jobs never walks past
  * millions of ended ones. The one index is over users' own keys; jobs without a key are not in it.
  *
+ * Large payloads and outputs have tables of their own (sqlite_large.c): a job that starts and ends
+ * does not write them again, and the columns that were added behind them are read without walking
+ * their pages.
+ *
  * The price: a range of a priority queue, and a list of one queue or state among very many rows,
  * walks the table. */
 #include "broker/store/sqlite_schema.h"
@@ -83,6 +87,10 @@ static const char *const steps[] = {
     "ALTER TABLE queue ADD COLUMN aging_ms INTEGER NOT NULL DEFAULT 0;"
     "CREATE TABLE job_limit (name BLOB PRIMARY KEY NOT NULL, max INTEGER NOT NULL,"
     "crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE job_payload (job_id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;"
+    "CREATE TABLE job_output (job_id INTEGER PRIMARY KEY, value BLOB NOT NULL,"
+    "stdout_head BLOB NOT NULL, stdout_tail BLOB NOT NULL, stderr_head BLOB NOT NULL,"
+    "stderr_tail BLOB NOT NULL) STRICT;"
     "CREATE INDEX ended_failed ON ended (id) WHERE state = 5;",
 };
 

@@ -27,18 +27,24 @@
 enum { JQ_SET_COUNT = 13, JQ_RESULT_COUNT = 20, JQ_FIXED_COUNT = 11 };
 enum { JQ_PARAMETERS_MAX = JQ_SET_COUNT + JQ_RESULT_COUNT + JQ_FIXED_COUNT };
 
-/* A job's columns as they are read; ?1 says which of the large ones (JQ_READ_...). */
-#define JQ_LIVE_ROW                                                                   \
-    JQ_SET_COLUMNS ", queue, priority, owner, created_at, crc, payload_crc, handler," \
-                   " title, key, options, CASE WHEN ?1 & 8 THEN payload END"
-#define JQ_ENDED_ROW                                                                      \
-    JQ_LIVE_ROW                                                                           \
-    ", has_result, ended_at, code, signal, wall_us, user_us, system_us, max_rss_kib,"     \
-    " stdout_bytes, stderr_bytes, kept_bytes, result_crc, value_crc, output_crc, reason," \
-    " CASE WHEN ?1 & 2 THEN value END, CASE WHEN ?1 & 4 THEN stdout_head END,"            \
-    " CASE WHEN ?1 & 4 THEN stdout_tail END, CASE WHEN ?1 & 4 THEN stderr_head END,"      \
-    " CASE WHEN ?1 & 4 THEN stderr_tail END"
+/* A job's columns as they are read; ?1 says which of the large ones (JQ_READ_...). Those that are
+ * empty in the row may be in the tables for large ones. */
+#define JQ_LIVE_ROW                                                                            \
+    JQ_SET_COLUMNS ", queue, priority, owner, created_at, crc, payload_crc, handler,"          \
+                   " title, key, options, CASE WHEN ?1 & 8 THEN CASE WHEN length(payload) > 0" \
+                   " THEN payload ELSE (SELECT bytes FROM job_payload WHERE job_id = id) END END"
+#define JQ_LARGE(part, name)                                                  \
+    " CASE WHEN ?1 & " part " THEN CASE WHEN length(" name ") > 0 THEN " name \
+    " ELSE (SELECT " name " FROM job_output WHERE job_id = id) END END"
+#define JQ_ENDED_ROW                                                                  \
+    JQ_LIVE_ROW                                                                       \
+    ", has_result, ended_at, code, signal, wall_us, user_us, system_us, max_rss_kib," \
+    " stdout_bytes, stderr_bytes, kept_bytes, result_crc, value_crc, output_crc, "    \
+    "reason," JQ_LARGE("2", "value") ", " JQ_LARGE("4", "stdout_head") ", " JQ_LARGE( \
+        "4", "stdout_tail") ", " JQ_LARGE("4", "stderr_head") ", " JQ_LARGE("4", "stderr_tail")
 
+/* With no mask a state that cannot be passes, too: its row is given, as a damaged one. */
+#define JQ_STATES "(?4 = 0 OR (?4 >> state) & 1)"
 #define JQ_LIST_FILTER \
     "created_at >= ?5 AND created_at < ?6 AND (?7 IS NULL OR instr(options, ?7) > 0)"
 

@@ -303,7 +303,8 @@ static bool passes(const struct jq_job_record *job, const struct jq_read *read)
     return (!read->created_after || job->created_at >= read->created_after) &&
            (!read->created_before || job->created_at < read->created_before) &&
            (!read->label || read->label_size == 0 ||
-            memmem(job->options.data, job->options.size, read->label, read->label_size));
+            (job->options.size > 0 &&
+             memmem(job->options.data, job->options.size, read->label, read->label_size)));
 }
 
 static enum jq_err read_list(const struct jq_table *jobs, const struct jq_read *read,

@@ -149,6 +149,41 @@ void test_a_set_ends_a_job_with_its_result(void **state)
     assert_string_equal(fixture_load_ids(f, &all), "");
 }
 
+static void end_row(struct fixture *f, uint64_t first, uint64_t last)
+{
+    for (uint64_t id = first; id <= last; id++) {
+        struct jq_store_op *set = fixture_op(f, JQ_OP_JOB_SET);
+        set->u.job = (struct jq_job_record){ .id = id, .state = JQ_FAILED };
+        fixture_result(set, id);
+        if (id % 3 == 0)
+            fixture_op(f, JQ_OP_NONE);
+    }
+}
+
+/* Some had ended before; those beside them stay. A row with a gap is refused whole. */
+void test_jobs_in_a_row_end_together(void **state)
+{
+    struct fixture *f = *state;
+    const struct jq_range all = { .limit = UINT32_MAX };
+    const struct jq_read failed = { .kind = JQ_READ_LIST, .limit = 99, .states = 1 << JQ_FAILED };
+    struct jq_detail detail;
+
+    for (uint64_t id = 1; id <= 12; id++)
+        fixture_put(f, id, id == 5 || id == 9 ? JQ_SUCCEEDED : JQ_RUNNING);
+    fixture_commit(f);
+    end_row(f, 3, 10);
+    fixture_commit(f);
+    reopen_if_kept(f);
+    assert_string_equal(fixture_load_ids(f, &all), "1 2 11 12");
+    assert_string_equal(fixture_read_ids(f, &failed), "10 9 8 7 6 5 4 3");
+    fixture_delete(f, 11);
+    fixture_commit(f);
+    end_row(f, 10, 12);
+    assert_int_equal(fixture_try_commit(f, &detail), JQ_ECORRUPT);
+    assert_non_null(strstr(detail.text, "job 11"));
+    assert_string_equal(fixture_load_ids(f, &all), "1 2 12");
+}
+
 void test_a_job_may_end_without_a_result(void **state)
 {
     struct fixture *f = *state;

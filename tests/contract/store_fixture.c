@@ -114,7 +114,7 @@ struct jq_store_op *fixture_op(struct fixture *f, enum jq_store_op_kind kind)
 /* Bytes that are no text: every value, with NUL and no end. */
 static struct jq_view bytes_from(uint64_t id, size_t size)
 {
-    static uint8_t bytes[512];
+    static uint8_t bytes[8192];
 
     if (bytes[1] == 0) {
         for (size_t i = 0; i < sizeof(bytes); i++)
@@ -144,7 +144,7 @@ struct jq_store_op *fixture_put(struct fixture *f, uint64_t id, enum jq_job_stat
         .failures = (uint32_t)id % 4,
         .handler = bytes_from(id, 4),
         .title = bytes_from(id + 1, 100),
-        .payload = bytes_from(id + 2, 300),
+        .payload = bytes_from(id + 2, id % 5 ? 300 : 6000),
         .options = bytes_from(id + 4, id % 2 ? 150 : 0),
         .worker = bytes_from(id + 3, 9),
         .history = bytes_from(id + 5, id % 3 ? 90 : 0),
@@ -172,9 +172,9 @@ struct jq_result_record *fixture_result(struct jq_store_op *op, uint64_t id)
         .stderr_bytes = id + 5,
         .kept_bytes = UINT64_MAX - id,
         .reason = bytes_from(id, 20),
-        .value = bytes_from(id + 1, 200),
+        .value = bytes_from(id + 1, id % 7 ? 200 : 1200),
         .stdout_head = bytes_from(id + 2, 11),
-        .stdout_tail = bytes_from(id + 3, 12),
+        .stdout_tail = bytes_from(id + 3, id % 4 ? 12 : 5000),
         .stderr_head = bytes_from(id + 4, 13),
         .stderr_tail = bytes_from(id + 5, 14),
     };

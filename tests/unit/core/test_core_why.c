@@ -168,6 +168,7 @@ static void a_paused_queue_comes_before_all_else(void **state)
 
     submit(d, client, 1, "noop", NULL);
     jq_job_find(d->core, 1)->queue->paused = true;
+    jq_queue_turn(d->core, jq_job_find(d->core, 1)->queue);
     ask(d, client, 1, &a);
     expect(&a, 0, "paused", 0, "its queue deploy is paused");
     expect(&a, 1, "no_worker", 0, "no worker is connected");
@@ -186,21 +187,13 @@ static void a_ready_job_names_the_slots_the_concurrency_and_those_before_it(void
     submit(d, client, 3, "noop", NULL);
     driver_grant(d, worker);
     jq_job_find(d->core, 3)->queue->concurrency = 1;
+    jq_queue_turn(d->core, jq_job_find(d->core, 3)->queue);
     ask(d, client, 3, &a);
     expect(&a, 0, "no_slot", 4 - 1, "no free slot (1/4 busy)");
     expect(&a, 1, "concurrency", 1, "queue concurrency 1/1");
     expect(&a, 2, "behind", 1, "1 job of queue deploy before it");
     assert_int_equal(a.count, 3);
     driver_frame_free(&a.frame);
-}
-
-static void an_item_waits_for_a_get(void **state)
-{
-    struct driver *d = *state;
-    const uint64_t client = driver_client(d, 7);
-
-    submit(d, client, 1, JQ_HANDLER_ITEM, NULL);
-    expect_only(d, client, 1, "no_getter", 0, "an item: it waits for a get");
 }
 
 static void a_running_job_says_where_since_when_and_whether_it_is_ending(void **state)
@@ -318,7 +311,6 @@ int main(void)
         CLAIM(chains_of_jobs_are_followed_and_bounded),
         CLAIM(a_paused_queue_comes_before_all_else),
         CLAIM(a_ready_job_names_the_slots_the_concurrency_and_those_before_it),
-        CLAIM(an_item_waits_for_a_get),
         CLAIM(a_running_job_says_where_since_when_and_whether_it_is_ending),
         CLAIM(a_job_that_has_ended_says_how),
         CLAIM(a_quarantined_job_says_so),

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * queue_admin.c - QUEUE_SET, QUEUE_DO and QUEUE_ASK: what a queue is told, and what it says of
+ * itself: its counters and settings of one instant. */
+#include <string.h>
+
+#include "broker/core/state.h"
+
+/* ---- saying ---- */
+
+void jq_queue_info_of(const struct jq_queue *queue, struct jq_queue_info *ret)
+{
+    *ret = (struct jq_queue_info){
+        .name = jq_blob_view(queue->name),
+        .order = jq_view_str(jq_order_name(queue->order)),
+        .maxsize = queue->maxsize,
+        .blocked = queue->by_state[JQ_BLOCKED],
+        .delayed = queue->by_state[JQ_DELAYED],
+        .ready = queue->by_state[JQ_READY],
+        .running = queue->by_state[JQ_RUNNING],
+        .unfinished = jq_queue_unfinished(queue),
+        .succeeded = queue->by_state[JQ_SUCCEEDED],
+        .failed = queue->by_state[JQ_FAILED],
+        .cancelled = queue->by_state[JQ_CANCELLED],
+        .expired = queue->by_state[JQ_EXPIRED],
+        .skipped = queue->by_state[JQ_SKIPPED],
+        .paused = queue->paused,
+        .closed = queue->closed,
+        .sequence = queue->sequence,
+        .kept = queue->kept,
+        .kept_bytes = queue->kept_bytes,
+    };
+}
+
+static void conf_of(const struct jq_queue *queue, struct jq_queue_conf *ret)
+{
+    *ret = (struct jq_queue_conf){
+        .order = jq_view_str(jq_order_name(queue->order)),
+        .maxsize = queue->maxsize,
+        .durability = queue->durability,
+        .concurrency = queue->concurrency,
+        .attempts_max = queue->attempts_max,
+        .backoff_ms = queue->backoff_ms,
+        .backoff_max_ms = queue->backoff_max_ms,
+        .keep_ms = queue->keep_ms,
+        .keep_bytes = queue->keep_bytes,
+        .keep_count = queue->keep_count,
+        .aging_ms = queue->aging_ms,
+    };
+}
+
+static void say(struct jq_core *core, struct jq_peer *peer, uint64_t correlation, uint64_t batch,
+                const struct jq_queue *queue)
+{
+    struct jq_buf infos = { 0 }, confs = { 0 };
+    struct jq_queue_info info;
+    struct jq_queue_conf conf;
+
+    jq_queue_info_of(queue, &info);
+    conf_of(queue, &conf);
+    jq_queue_info_write(&infos, &info);
+    jq_queue_conf_write(&confs, &conf);
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_QUEUE_SAID,
+        .correlation = correlation,
+        .u.queue_said = {
+            .info = jq_records_of(1, &infos),
+            .conf = jq_records_of(1, &confs),
+        },
+    };
+    if (jq_buf_ok(&infos) && jq_buf_ok(&confs))
+        jq_tell(core, peer, batch, &msg);
+    else
+        jq_break_peer(core, peer); /* what it asked for may have been done */
+    jq_buf_fini(&infos);
+    jq_buf_fini(&confs);
+}
+
+/* NULL: there is none, and the peer has been told. */
+static struct jq_queue *find(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
+                             struct jq_view name)
+{
+    struct jq_queue *queue = jq_queue_find(core, name);
+
+    if (!queue)
+        jq_tell_error(core, peer, correlation, JQ_ENOENT, "no such queue");
+    return queue;
+}
+
+enum jq_err jq_queue_ask_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    const struct jq_queue *queue = find(core, peer, msg->correlation, msg->u.queue_ask.name);
+
+    if (queue)
+        say(core, peer, msg->correlation, JQ_AT_ONCE, queue);
+    return JQ_OK;
+}
+
+/* ---- QUEUE_DO ---- */
+
+enum jq_err jq_queue_do_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    struct jq_queue *queue = find(core, peer, msg->correlation, msg->u.queue_do.name);
+
+    if (!queue)
+        return JQ_OK;
+    JQ_TRY(jq_batch_reserve(core, 1));
+    switch ((enum jq_queue_action)msg->u.queue_do.action) {
+    case JQ_QUEUE_PAUSE:
+    case JQ_QUEUE_RESUME:
+        queue->paused = msg->u.queue_do.action == JQ_QUEUE_PAUSE;
+        jq_queue_turn(core, queue);
+        break;
+    case JQ_QUEUE_CLOSE:
+    case JQ_QUEUE_REOPEN:
+        queue->closed = msg->u.queue_do.action == JQ_QUEUE_CLOSE;
+        break;
+    case JQ_QUEUE_CLOSE_NOW:
+    case JQ_QUEUE_PURGE:
+    case JQ_QUEUE_REMOVE:
+    default:
+        jq_tell_error(core, peer, msg->correlation, JQ_ESTATE,
+                      "this broker does not do that to a queue yet");
+        return JQ_OK;
+    }
+    jq_batch_queue(core, queue);
+    say(core, peer, msg->correlation, jq_batch_number(core), queue);
+    return JQ_OK;
+}
+
+/* ---- QUEUE_SET ---- */
+
+struct setting {
+    uint64_t fields;
+    struct jq_queue_conf conf;
+    enum jq_order_kind order;
+};
+
+/* NULL: it can be done. */
+static const char *fault_of(const struct jq_queue_set *set, struct setting *ret)
+{
+    struct jq_reader r = jq_records_reader(set->conf);
+    char order[JQ_NAME_MAX + 1];
+
+    *ret = (struct setting){ .fields = set->fields };
+    if (!jq_name_valid(set->name))
+        return "a queue's name is 1 to 128 of A-Z a-z 0-9 . _ -";
+    if (set->fields & ~JQ_QUEUE_FIELDS)
+        return "QUEUE_SET has fields that this broker does not know";
+    if (!jq_queue_conf_next(&r, &ret->conf) && set->fields)
+        return "QUEUE_SET has no queue_conf";
+    memcpy(order, ret->conf.order.size ? ret->conf.order.data : "", ret->conf.order.size);
+    order[ret->conf.order.size] = '\0';
+    if ((set->fields & JQ_QUEUE_ORDER) && !jq_order_parse(order, &ret->order))
+        return "order: fifo, lifo or priority";
+    if ((set->fields & JQ_QUEUE_MAXSIZE) && ret->conf.maxsize)
+        return "maxsize: this broker does not bound queues yet";
+    if ((set->fields & JQ_QUEUE_DURABILITY) && ret->conf.durability != JQ_DURABILITY_FULL)
+        return "durability: this broker knows full alone yet";
+    if ((set->fields & JQ_QUEUE_AGING) && ret->conf.aging_ms)
+        return "aging: this broker does not know it yet";
+    return NULL;
+}
+
+static void set_fields(struct jq_queue *queue, const struct setting *s)
+{
+    const uint64_t fields = s->fields;
+
+    if (fields & JQ_QUEUE_ORDER)
+        jq_queue_set_order(queue, s->order);
+    if (fields & JQ_QUEUE_CONCURRENCY)
+        queue->concurrency = (uint32_t)s->conf.concurrency;
+    if (fields & JQ_QUEUE_ATTEMPTS_MAX)
+        queue->attempts_max = (uint32_t)s->conf.attempts_max;
+    if (fields & JQ_QUEUE_BACKOFF)
+        queue->backoff_ms = s->conf.backoff_ms;
+    if (fields & JQ_QUEUE_BACKOFF_MAX)
+        queue->backoff_max_ms = s->conf.backoff_max_ms;
+    if (fields & JQ_QUEUE_KEEP)
+        queue->keep_ms = s->conf.keep_ms;
+    if (fields & JQ_QUEUE_KEEP_BYTES)
+        queue->keep_bytes = s->conf.keep_bytes;
+    if (fields & JQ_QUEUE_KEEP_COUNT)
+        queue->keep_count = s->conf.keep_count;
+}
+
+/* OK: it may be set, or is to be made. */
+static enum jq_err may_set(const struct jq_core *core, const struct jq_queue *queue,
+                           const struct jq_queue_set *set, const struct setting *s,
+                           const char **ret_text)
+{
+    *ret_text = NULL;
+    if (!queue && set->mode == JQ_QUEUE_CHANGE)
+        return JQ_ENOENT;
+    if (queue && set->mode == JQ_QUEUE_MAKE)
+        return JQ_EEXIST;
+    if (!queue && core->queues.count >= core->conf.queues_max) {
+        *ret_text = "the broker has as many queues as it may have";
+        return JQ_ENOSPC;
+    }
+    if (queue && (s->fields & JQ_QUEUE_ORDER) && s->order != queue->order &&
+        jq_queue_unfinished(queue) > 0) {
+        *ret_text = "its order can change only while nothing of it is unfinished";
+        return set->mode == JQ_QUEUE_DECLARE ? JQ_EEXIST : JQ_ESTATE;
+    }
+    return JQ_OK;
+}
+
+enum jq_err jq_queue_set_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    const struct jq_queue_set *set = &msg->u.queue_set;
+    struct jq_queue *queue = jq_queue_find(core, set->name);
+    struct setting s;
+    const char *text = fault_of(set, &s);
+    const enum jq_err err = text ? JQ_EINVAL : may_set(core, queue, set, &s, &text);
+
+    if (err != JQ_OK) {
+        jq_tell_error(core, peer, msg->correlation, err, text);
+        return JQ_OK;
+    }
+    JQ_TRY(jq_batch_reserve(core, 2));
+    if (!queue)
+        JQ_TRY(jq_queue_get(core, set->name, &queue));
+    set_fields(queue, &s);
+    jq_queue_turn(core, queue);
+    jq_batch_queue(core, queue);
+    say(core, peer, msg->correlation, jq_batch_number(core), queue);
+    return JQ_OK;
+}
