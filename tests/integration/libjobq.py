@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 
 HEADER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "client", "include", "jobq", "jobq.h")
@@ -164,12 +165,6 @@ def preload_sanitizer():
         os.execve(sys.executable, [sys.executable] + sys.orig_argv[1:], environment)
 
 
-def check(client, result):
-    if result < 0:
-        raise Error(result, (lib().jobq_errdetail(client) or b"").decode(errors="replace"))
-    return result
-
-
 class Client:
     def __init__(self, url, name="test", timeout_ms=30000):
         handle = c_void_p()
@@ -178,9 +173,12 @@ class Client:
         if result < 0:
             raise Error(result)
         self.handle = handle
+        self.lock, self.busy = threading.Lock(), 0
 
     def close(self):
-        lib().jobq_close(byref(self.handle))
+        """Not while somebody is within a call, as in a test that failed: that would be freed under its feet."""
+        if self.busy == 0:
+            lib().jobq_close(byref(self.handle))
 
     def __enter__(self):
         return self
@@ -188,24 +186,34 @@ class Client:
     def __exit__(self, *unused):
         self.close()
 
-    def check(self, result):
-        return check(self.handle, result)
+    def call(self, name, *args):
+        """The result of a function of the library, unless it is an error."""
+        with self.lock:
+            self.busy += 1
+        try:
+            result = getattr(lib(), name)(*args)
+            if result < 0:
+                raise Error(result, (lib().jobq_errdetail(self.handle) or b"").decode(errors="replace"))
+            return result
+        finally:
+            with self.lock:
+                self.busy -= 1
 
     def queue(self, name, lease_ms=0):
         return Queue(self, name, lease_ms)
 
     def declare(self, name, order="fifo", maxsize=0):
-        self.check(lib().jobq_queue_declare(self.handle, name.encode(), order.encode(), maxsize))
+        self.call("jobq_queue_declare", self.handle, name.encode(), order.encode(), maxsize)
         return self.queue(name)
 
     def settle_done(self, id, fence):
-        self.check(lib().jobq_settle_done(self.handle, id, fence))
+        self.call("jobq_settle_done", self.handle, id, fence)
 
     def settle_nack(self, id, fence, delay_ms=0):
-        self.check(lib().jobq_settle_nack(self.handle, id, fence, delay_ms))
+        self.call("jobq_settle_nack", self.handle, id, fence, delay_ms)
 
     def settle_extend(self, id, fence, lease_ms):
-        self.check(lib().jobq_settle_extend(self.handle, id, fence, lease_ms))
+        self.call("jobq_settle_extend", self.handle, id, fence, lease_ms)
 
     def submit_many(self, jobs):
         """The ids of jobs, each a dictionary: queue, handler, payload, priority, after=[(id, kind)],
@@ -214,12 +222,17 @@ class Client:
         for slot, job in zip(array, jobs):
             fill_job(slot, dict(job), keep)
         futures = (c_void_p * len(jobs))()
-        self.check(lib().jobq_submit_many(self.handle, array, len(jobs), futures))
-        error = lib().jobq_flush(self.handle, -1)
+        self.call("jobq_submit_many", self.handle, array, len(jobs), futures)
+        error = None
+        try:
+            self.call("jobq_flush", self.handle, -1)
+        except Error as refused:
+            error = refused
         ids = [lib().jobq_future_id(future) for future in futures]
         for at in range(len(jobs)):
             lib().jobq_future_free(ctypes.cast(byref(futures, at * ctypes.sizeof(c_void_p)), POINTER(c_void_p)))
-        self.check(error)
+        if error:
+            raise error
         return ids
 
     def submit(self, **job):
@@ -263,54 +276,55 @@ class Queue:
         self.client, self.name = client, name
         self.handle = c_void_p()
         options = QueueOptions(ctypes.sizeof(QueueOptions), lease_ms)
-        client.check(lib().jobq_queue_open(client.handle, name.encode(), byref(options), byref(self.handle)))
+        client.call("jobq_queue_open", client.handle, name.encode(), byref(options), byref(self.handle))
 
     def free(self):
-        lib().jobq_queue_free(byref(self.handle))
+        if self.client.busy == 0:
+            lib().jobq_queue_free(byref(self.handle))
 
     def put(self, data, priority=0, timeout_ms=-1):
-        self.client.check(lib().jobq_put(self.handle, data, len(data), priority, timeout_ms))
+        self.client.call("jobq_put", self.handle, data, len(data), priority, timeout_ms)
 
     def get(self, timeout_ms=-1):
         handle = c_void_p()
-        self.client.check(lib().jobq_get(self.handle, timeout_ms, byref(handle)))
+        self.client.call("jobq_get", self.handle, timeout_ms, byref(handle))
         return Item(self.client, handle)
 
     def join(self, timeout_ms=-1):
-        self.client.check(lib().jobq_join(self.handle, timeout_ms))
+        self.client.call("jobq_join", self.handle, timeout_ms)
 
     def info(self):
         info = QueueInfo(ctypes.sizeof(QueueInfo))
-        self.client.check(lib().jobq_queue_info(self.handle, byref(info)))
+        self.client.call("jobq_queue_info", self.handle, byref(info))
         out = {name: getattr(info, name) for name, _ in QueueInfo._fields_[1:]}
         out["order"] = out["order"].decode()
         return out
 
     def qsize(self):
-        return self.client.check(lib().jobq_qsize(self.handle))
+        return self.client.call("jobq_qsize", self.handle)
 
     def empty(self):
-        return bool(self.client.check(lib().jobq_empty(self.handle)))
+        return bool(self.client.call("jobq_empty", self.handle))
 
     def full(self):
-        return bool(self.client.check(lib().jobq_full(self.handle)))
+        return bool(self.client.call("jobq_full", self.handle))
 
     def close(self, now=False):
-        self.client.check(lib().jobq_queue_close(self.handle, 1 if now else 0))
+        self.client.call("jobq_queue_close", self.handle, 1 if now else 0)
 
     def purge(self):
         count = c_uint64()
-        self.client.check(lib().jobq_queue_purge(self.handle, byref(count)))
+        self.client.call("jobq_queue_purge", self.handle, byref(count))
         return count.value
 
     def pause(self):
-        self.client.check(lib().jobq_queue_pause(self.handle))
+        self.client.call("jobq_queue_pause", self.handle)
 
     def resume(self):
-        self.client.check(lib().jobq_queue_resume(self.handle))
+        self.client.call("jobq_queue_resume", self.handle)
 
     def remove(self):
-        self.client.check(lib().jobq_queue_remove(self.handle))
+        self.client.call("jobq_queue_remove", self.handle)
 
 
 class Item:
@@ -323,13 +337,13 @@ class Item:
         self.priority, self.attempt = lib().jobq_item_priority(handle), lib().jobq_item_attempt(handle)
 
     def done(self):
-        self.client.check(lib().jobq_task_done(byref(self.handle)))
+        self.client.call("jobq_task_done", byref(self.handle))
 
     def nack(self, delay_ms=0):
-        self.client.check(lib().jobq_nack(byref(self.handle), delay_ms))
+        self.client.call("jobq_nack", byref(self.handle), delay_ms)
 
     def extend(self, lease_ms):
-        self.client.check(lib().jobq_extend(self.handle, lease_ms))
+        self.client.call("jobq_extend", self.handle, lease_ms)
 
     def free(self):
         lib().jobq_item_free(byref(self.handle))

@@ -281,16 +281,16 @@ class Attempts(Life):
         worker = self.d.start_worker(1)
         self.assertEqual(0, worker.stop())
         ids = [self.d.submit("sh", "-c", "echo ran >> ran", flags=flags)
-               for flags in ([], ["--delay", "200ms"], ["--mutex", "m"])]
+               for flags in ([], ["--delay", "200ms"], ["--mutex", "m"], ["--limit", "l=1"])]
         ids.append(self.d.submit("sh", "-c", "echo ran >> ran", flags=["--after-any", str(self.d.submit("true"))]))
         self.d.call("cancel", *map(str, ids), check=0)
         self.d.broker.kill()
         self.d.start_broker()
-        self.d.start_worker(2, "--tags", "gpu")
+        self.d.start_worker(2)
         self.assert_code(0, self.d.call("run", "--delay", "300ms", "--", "true"))
-        self.assertEqual(["cancelled"] * 4, self.states(*ids))
+        self.assertEqual(["cancelled"] * 5, self.states(*ids))
         self.assertEqual([], self.d.lines("ran"))
-        self.assertEqual([0] * 4, [job["attempt"] for job in self.d.info(*ids)])
+        self.assertEqual([0] * 5, [job["attempt"] for job in self.d.info(*ids)])
 
 
 class Seen(Life):
