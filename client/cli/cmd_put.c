@@ -111,7 +111,7 @@ static int put_group(struct putting *p)
 static int add(struct putting *p, const void *data, size_t size)
 {
     if (size > JQ_PAYLOAD_MAX)
-        return jq_items_too_large(p->cli, p->name, size, true);
+        return jq_items_too_large(p->cli, p->name, size, true, p->put);
     p->group[p->count] = p->item;
     p->group[p->count].payload = data;
     p->group[p->count].payload_size = size;
@@ -126,10 +126,10 @@ static int put_whole(struct putting *p)
     struct stat stat;
 
     if (fstat(p->fd, &stat) == 0 && S_ISREG(stat.st_mode) && stat.st_size > JQ_PAYLOAD_MAX)
-        return jq_items_too_large(p->cli, p->name, (uint64_t)stat.st_size, true);
+        return jq_items_too_large(p->cli, p->name, (uint64_t)stat.st_size, true, 0);
     const int error = jq_read_all(p->fd, JQ_PAYLOAD_MAX, &p->bytes);
     if (error == EFBIG)
-        return jq_items_too_large(p->cli, p->name, p->bytes.size, false);
+        return jq_items_too_large(p->cli, p->name, p->bytes.size, false, 0);
     if (error)
         return jq_cli_fail(p->cli, JQ_EIO, "%s: %s", p->name, strerror(error));
     int status = jq_cli_connect(p->cli);
@@ -161,7 +161,7 @@ static int put_lines_read(struct putting *p, bool at_end)
         memmove(p->bytes.data, at, left);
     p->bytes.size = left;
     if (status == 0 && left > JQ_PAYLOAD_MAX)
-        status = jq_items_too_large(p->cli, "a line", left, false);
+        status = jq_items_too_large(p->cli, "a line", left, false, p->put);
     return status;
 }
 

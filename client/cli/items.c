@@ -51,9 +51,11 @@ int jq_items_write(struct jq_view payload)
     return jq_write_all(STDOUT_FILENO, payload.data, payload.size);
 }
 
-int jq_items_too_large(const struct jq_cli *cli, const char *what, uint64_t bytes, bool is_all)
+int jq_items_too_large(const struct jq_cli *cli, const char *what, uint64_t bytes, bool is_all,
+                       uint64_t put)
 {
     return jq_cli_fail(cli, JQ_EMSGSIZE,
-                       "%s has %s%" PRIu64 " bytes: an item has at most %d. Nothing was put", what,
-                       is_all ? "" : "at least ", bytes, JQ_PAYLOAD_MAX);
+                       "%s has %s%" PRIu64
+                       " bytes: an item has at most %d; items that were put: %" PRIu64,
+                       what, is_all ? "" : "at least ", bytes, JQ_PAYLOAD_MAX, put);
 }

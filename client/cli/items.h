@@ -23,7 +23,9 @@ void jq_receipt_text(uint64_t id, uint64_t fence, char text[static JQ_RECEIPT_BY
 
 /* The bytes alone to standard output. 0 or an errno. */
 int jq_items_write(struct jq_view payload);
-/* "bytes of ..., the most is ..." as an error: an item that is too large. */
-int jq_items_too_large(const struct jq_cli *cli, const char *what, uint64_t bytes, bool is_all);
+/* An item that is too large, after `put` others: limit and size as an error. `is_all`: it has no
+ * more bytes than these. */
+int jq_items_too_large(const struct jq_cli *cli, const char *what, uint64_t bytes, bool is_all,
+                       uint64_t put);
 
 #endif

@@ -82,11 +82,19 @@ class Bytes(QueueCase):
         data = b"x" * (PAYLOAD_MAX + 1)
         path = self.d.write("large", data)
         for output in (self.d.call("put", "q", path), self.put(data, check=USAGE),
-                       self.put(b"small\n" + data, "--lines", check=USAGE)):
+                       self.put(data, "--lines", check=USAGE)):
             self.assert_code(USAGE, output)
             self.assertIn(str(PAYLOAD_MAX), output.errors)
+            self.assertIn("items that were put: 0", output.errors)
         self.assertIn(str(PAYLOAD_MAX + 1), self.d.call("put", "q", path).errors)
-        self.d.call("queue", "info", "q")
+        self.assert_code(NOENT, self.d.call("queue", "info", "q"))  # nothing was sent
+
+    def test_lines_before_one_that_is_too_long_are_put_and_counted(self):
+        output = self.put(b"small\n" + b"x" * (PAYLOAD_MAX + 1), "--lines", check=USAGE)
+        self.assertIn(str(PAYLOAD_MAX), output.errors)
+        self.assertIn("items that were put: 1", output.errors)
+        self.assertEqual(b"small", self.get().out)
+        self.get(check=EMPTY)
 
     def test_ids_are_printed_where_they_are_asked_for(self):
         self.assertEqual(b"", self.put("a").out)
