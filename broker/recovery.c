@@ -62,8 +62,7 @@ static enum jq_err load(struct jq_backend *backend, struct loading *loading)
     JQ_TRY(backend->ops->load_meta(backend, &meta));
     JQ_TRY(jq_core_restore_meta(loading->core, &meta));
     JQ_TRY(backend->ops->load_queues(backend, each_queue, loading));
-    if (backend->ops->load_limits)
-        JQ_TRY(backend->ops->load_limits(backend, each_limit, loading));
+    JQ_TRY(backend->ops->load_limits(backend, each_limit, loading));
     JQ_TRY(backend->ops->load_jobs(backend, &all, each_job, loading));
     JQ_TRY(backend->ops->load_requests(backend, each_request, loading));
     return backend->ops->load_workers(backend, each_worker, loading);

@@ -49,19 +49,7 @@ static enum jq_err revive(struct jq_core *core, struct jq_queue *queue,
                           const struct jq_loaded_job *row)
 {
     const struct jq_job_record *record = &row->job;
-    const struct jq_job_seed seed = {
-        .id = record->id,
-        .owner = record->owner,
-        .flags = record->flags & JQ_JOB_FLAGS,
-        .priority = record->priority,
-        .created_at = record->created_at,
-        .handler = record->handler,
-        .title = record->title,
-        .key = record->key,
-        .options = record->options,
-        .payload = record->payload,
-    };
-    struct jq_job *job = jq_job_new(queue, &seed);
+    struct jq_job *job = jq_job_of_record(queue, record);
     const enum jq_err err = job ? prepare(core, job, row) : JQ_ENOMEM;
 
     if (err != JQ_OK || !jq_job_key_add(core, job)) {

@@ -50,6 +50,24 @@ struct jq_job *jq_job_new(struct jq_queue *queue, const struct jq_job_seed *seed
     return job;
 }
 
+struct jq_job *jq_job_of_record(struct jq_queue *queue, const struct jq_job_record *record)
+{
+    const struct jq_job_seed seed = {
+        .id = record->id,
+        .owner = record->owner,
+        .flags = record->flags & JQ_JOB_FLAGS,
+        .priority = record->priority,
+        .created_at = record->created_at,
+        .handler = record->handler,
+        .title = record->title,
+        .key = record->key,
+        .options = record->options,
+        .payload = record->payload,
+    };
+
+    return jq_job_new(queue, &seed);
+}
+
 void jq_job_free(struct jq_job *job)
 {
     if (!job)

@@ -76,23 +76,11 @@ static enum jq_err place(struct jq_core *core, struct jq_job *job,
 enum jq_err jq_core_restore_job(struct jq_core *core, const struct jq_job_record *record)
 {
     struct jq_queue *queue = jq_map_find(&core->queues, record->queue);
-    const struct jq_job_seed seed = {
-        .id = record->id,
-        .owner = record->owner,
-        .flags = record->flags & JQ_JOB_FLAGS,
-        .priority = record->priority,
-        .created_at = record->created_at,
-        .handler = record->handler,
-        .title = record->title,
-        .key = record->key,
-        .options = record->options,
-        .payload = record->payload,
-    };
 
     if (!queue || record->id == 0 || record->id >= core->meta.next_id ||
         jq_job_find(core, record->id) || jq_state_is_terminal(record->state))
         return JQ_ECORRUPT;
-    struct jq_job *job = jq_job_new(queue, &seed);
+    struct jq_job *job = jq_job_of_record(queue, record);
     if (!job)
         return JQ_ENOMEM;
     job->state = record->state;

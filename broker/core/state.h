@@ -436,7 +436,9 @@ struct jq_job_seed {
 };
 struct jq_job *jq_job_new(struct jq_queue *queue,
                           const struct jq_job_seed *seed); /* NULL: memory */
-void jq_job_free(struct jq_job *job);                      /* must be in no container */
+/* The same from what was stored of it: its fixed parts, in the state READY. */
+struct jq_job *jq_job_of_record(struct jq_queue *queue, const struct jq_job_record *record);
+void jq_job_free(struct jq_job *job); /* must be in no container */
 struct jq_job *jq_job_find(const struct jq_core *core, uint64_t id);
 struct jq_job *jq_job_find_key(const struct jq_core *core, struct jq_view key);
 struct jq_view jq_job_payload(const struct jq_job *job);
