@@ -257,6 +257,8 @@ void jq_events_start(struct jq_core *core, struct jq_watcher *watcher, uint64_t 
               */
         watcher->next = oldest;
         watcher->dropped = oldest;
+        if (core->meta.incarnation == 1 && after >> INCARNATION_SHIFT == 0)
+            watcher->dropped--; /* from the beginning: no broker was before */
     }
     watcher->told = watcher->next;
 }

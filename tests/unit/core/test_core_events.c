@@ -197,7 +197,7 @@ static void a_place_that_never_was_begins_with_all_that_is_kept(void **state)
 {
     struct driver *d = *state;
     const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 9);
-    const uint64_t odd[] = { 1, UINT64_MAX, UINT64_C(1) << 63, (UINT64_C(1) << 40) + 4 };
+    const uint64_t odd[] = { UINT64_MAX, UINT64_C(1) << 63, (UINT64_C(1) << 40) + 4 };
     struct heard h;
 
     run_one(d, client, worker, 1, NULL);
@@ -208,6 +208,20 @@ static void a_place_that_never_was_begins_with_all_that_is_kept(void **state)
         assert_int_equal(h.dropped, 1);
         expect_sequence(&h, (UINT64_C(1) << 40) + 1, 3);
     }
+}
+
+static void from_the_beginning_of_the_first_broker_nothing_is_missing(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 9);
+    struct heard h;
+
+    run_one(d, client, worker, 1, NULL);
+    driver_commit(d);
+    watch(d, client, (struct jq_watch){ .after = 1 });
+    hear(d, client, &h);
+    assert_int_equal(h.dropped, 0);
+    expect_sequence(&h, (UINT64_C(1) << 40) + 1, 3);
 }
 
 static void restart_with(struct driver *d, uint32_t kept)
@@ -361,6 +375,7 @@ int main(void)
         CLAIM(a_watch_that_comes_back_is_told_exactly_what_it_missed),
         CLAIM(numbers_rise_over_a_restart_and_a_watch_hears_that_some_may_be_lost),
         CLAIM(a_place_that_never_was_begins_with_all_that_is_kept),
+        CLAIM(from_the_beginning_of_the_first_broker_nothing_is_missing),
         CLAIM(what_is_no_longer_kept_is_counted),
         CLAIM(a_watch_that_is_told_nothing_for_long_hears_where_it_stands),
         CLAIM(a_frame_has_so_many_events_and_the_next_follows_when_it_was_taken),
