@@ -390,6 +390,7 @@ enum jq_err jq_worker_release(struct jq_core *core, struct jq_peer *peer, const 
     return JQ_OK;
 }
 
+/* Any does: jobs with needs are refused until tags are weighed (submit.c). */
 bool jq_worker_fits(const struct jq_worker *worker, const struct jq_job *job)
 {
     (void)worker;
