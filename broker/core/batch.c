@@ -267,6 +267,7 @@ void jq_batch_worker(struct jq_core *core, struct jq_worker *worker, bool exists
         worker->op_index = (uint32_t)(op - core->batch->ops);
     }
     op->u.worker.bound = worker->bound;
+    op->u.worker.is_client = worker->is_client;
     op->kind = exists ? JQ_OP_WORKER_PUT : JQ_OP_WORKER_DELETE;
 }
 

@@ -13,7 +13,7 @@ enum jq_err jq_cancel_job(struct jq_core *core, struct jq_job *job, struct jq_vi
     if (jq_state_is_terminal(job->state) || job->cancel_asked)
         return JQ_OK;
     snprintf(text, sizeof text, "%.*s", JQ_VIEW_ARG(reason));
-    if (job->state != JQ_RUNNING)
+    if (job->state != JQ_RUNNING || job->is_item)
         return jq_job_end(core, job, JQ_CANCELLED, text[0] ? text : "cancelled");
     JQ_TRY(jq_batch_reserve(core, 2));
     job->cancel_asked = true;

@@ -48,18 +48,31 @@ static void check_jobs(const struct jq_core *core)
     JQ_CHECK(count == core->jobs.count);
 }
 
+static uint64_t check_lane(const struct jq_lane *lane)
+{
+    uint64_t last = 0;
+
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&lane->fresh, at));) {
+        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_place);
+        JQ_CHECK(jq_lane_of(job) == lane && job->state == JQ_READY && job->id > last);
+        last = job->id;
+    }
+    jq_heap_check(&lane->sorted);
+    JQ_CHECK(jq_dlink_used(&lane->in_turn) == jq_lane_may_run(lane)); /* C11 */
+    return jq_lane_count(lane);
+}
+
 /* C10: counters kept equal counters counted. */
 static void check_queue(const struct jq_core *core, const struct jq_queue *queue)
 {
-    uint64_t ready = queue->sorted.count, counted[JQ_JOB_STATES] = { 0 }, last = 0;
+    uint64_t ready = check_lane(&queue->plain) + check_lane(&queue->items);
+    uint64_t counted[JQ_JOB_STATES] = { 0 }, getting = 0;
 
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&queue->fresh, at));) {
-        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_place);
-        JQ_CHECK(job->queue == queue && job->state == JQ_READY && job->id > last);
-        last = job->id;
-        ready++;
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&queue->lanes, at));) {
+        const struct jq_lane *lane = JQ_ELEMENT(at, struct jq_lane, in_queue);
+        ready += check_lane(lane);
+        JQ_CHECK(lane->references >= lane->sorted.count && lane->references > 0); /* C22 */
     }
-    jq_heap_check(&queue->sorted);
     for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->all, at));) {
         const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_all);
         counted[job->state] += job->queue == queue;
@@ -67,29 +80,69 @@ static void check_queue(const struct jq_core *core, const struct jq_queue *queue
     for (unsigned state = JQ_BLOCKED; state < JQ_SUCCEEDED; state++)
         JQ_CHECK(counted[state] == queue->by_state[state]);
     JQ_CHECK(ready == queue->by_state[JQ_READY]);
-    JQ_CHECK(jq_dlink_used(&queue->in_ready) == jq_queue_may_run(queue));        /* C11 */
-    JQ_CHECK(jq_dlist_empty(&queue->joiners) || jq_queue_unfinished(queue) > 0); /* C21 */
+    JQ_CHECK(jq_dlist_empty(&queue->joiners) || jq_queue_unfinished(queue) > 0);   /* C21 */
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&queue->getters, at));) { /* C23 */
+        const struct jq_getter *getter = JQ_ELEMENT(at, struct jq_getter, in_queue);
+        JQ_CHECK(getter->queue == queue && getter->peer->worker);
+        getting++;
+    }
+    JQ_CHECK(getting == queue->getting);
+    JQ_CHECK(!queue->closed || getting == 0 ||
+             jq_queue_unfinished(queue) > queue->by_state[JQ_RUNNING]);
+}
+
+/* C22: nobody who is idle serves a lane that waits aside. */
+static void check_stuck(const struct jq_core *core)
+{
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->stuck, at));) {
+        const struct jq_lane *lane = JQ_ELEMENT(at, struct jq_lane, in_turn);
+        for (struct jq_dlink *w = NULL; (w = jq_dlist_next(&core->idle, w));)
+            JQ_CHECK(!jq_lane_fits(lane, JQ_ELEMENT(w, struct jq_worker, in_idle)));
+    }
+}
+
+/* C24: leases by receipt. */
+static uint64_t check_receipts(const struct jq_core *core)
+{
+    uint64_t busy = 0;
+
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->by_receipt.jobs, at)); busy++) {
+        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_place);
+        JQ_CHECK(job->worker == &core->by_receipt && job->is_item && job->due_at > 0);
+    }
+    JQ_CHECK(busy == core->by_receipt.busy);
+    return busy;
+}
+
+static void check_worker(const struct jq_worker *worker)
+{
+    uint64_t busy = 0;
+
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&worker->jobs, at)); busy++) {
+        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_place);
+        JQ_CHECK(job->worker == worker && job->is_item == worker->is_client);
+    }
+    JQ_CHECK(busy == worker->busy);                                            /* C12 */
+    JQ_CHECK(worker->granted <= worker->credit);                               /* C13 */
+    JQ_CHECK(jq_dlink_used(&worker->in_idle) == (jq_worker_room(worker) > 0)); /* C14 */
+    JQ_CHECK(jq_heap_holds(&worker->in_leases));                               /* C15 */
+    JQ_CHECK(!worker->peer || worker->peer->worker == worker);
 }
 
 static void check_workers(const struct jq_core *core)
 {
-    uint64_t ghosts = 0, running = 0;
+    const struct jq_map *const maps[] = { &core->workers, &core->holders };
+    uint64_t ghosts = 0, running = check_receipts(core);
     const struct jq_worker *worker;
     const struct jq_queue *queue;
 
-    for (size_t at = 0; (worker = jq_map_next(&core->workers, &at));) {
-        uint64_t busy = 0;
-        for (struct jq_dlink *job = NULL; (job = jq_dlist_next(&worker->jobs, job));) {
-            JQ_CHECK(JQ_ELEMENT(job, struct jq_job, in_place)->worker == worker);
-            busy++;
+    for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
+        for (size_t at = 0; (worker = jq_map_next(maps[i], &at));) {
+            check_worker(worker);
+            JQ_CHECK(worker->is_client == (i == 1));
+            ghosts += worker->ghost;
+            running += worker->busy;
         }
-        JQ_CHECK(busy == worker->busy);                                            /* C12 */
-        JQ_CHECK(worker->granted <= worker->credit);                               /* C13 */
-        JQ_CHECK(jq_dlink_used(&worker->in_idle) == (jq_worker_room(worker) > 0)); /* C14 */
-        JQ_CHECK(jq_heap_holds(&worker->in_leases));                               /* C15 */
-        JQ_CHECK(!worker->peer || worker->peer->worker == worker);
-        ghosts += worker->ghost;
-        running += busy;
     }
     JQ_CHECK(ghosts == core->ghosts);
     for (size_t at = 0; (queue = jq_map_next(&core->queues, &at));)
@@ -184,6 +237,7 @@ void jq_core_check(const struct jq_core *core)
     check_jobs(core);
     for (size_t at = 0; (queue = jq_map_next(&core->queues, &at));)
         check_queue(core, queue);
+    check_stuck(core);
     check_workers(core);
     check_clients(core);
     check_peers(core);

@@ -40,6 +40,7 @@ void jq_client_free(struct jq_client *client)
 {
     struct jq_dlink *link;
 
+    jq_blob_drop(client->name);
     while ((link = jq_dlist_first(&client->requests)))
         request_free(JQ_ELEMENT(link, struct jq_request, in_client));
     while ((link = jq_dlist_first(&client->parked)))

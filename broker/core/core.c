@@ -89,7 +89,8 @@ struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
         &core->idle,      &core->broken,          &core->workers_in_order,
         &core->held,      &core->watchers,        &core->ready_out,
         &core->resolving, &core->limits_in_order, &core->limits_open,
-        &core->deletions
+        &core->deletions, &core->stuck,           &core->items_ready,
+        &core->hasty,     &core->by_receipt.jobs
     };
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         jq_dlist_init(lists[i]);
@@ -129,6 +130,9 @@ static void free_sessions(struct jq_core *core)
         jq_client_free(client);
     for (size_t at = 0; (worker = jq_map_next(&core->workers, &at));)
         jq_worker_free(worker);
+    for (size_t at = 0; (worker = jq_map_next(&core->holders, &at));)
+        jq_worker_free(worker);
+    jq_map_fini(&core->holders);
     jq_map_fini(&core->clients);
     jq_map_fini(&core->workers);
     jq_heap_fini(&core->due);
@@ -237,12 +241,6 @@ static bool may_look_up(enum jq_tag tag)
            tag == JQ_MSG_LOG_READ || tag == JQ_MSG_RETRY || tag == JQ_MSG_REMOVE;
 }
 
-/* Declared, and refused in words of its own: the client library sends them. */
-static bool is_of_queues(enum jq_tag tag)
-{
-    return tag == JQ_MSG_GET || tag == JQ_MSG_SETTLE || tag == JQ_MSG_ROOM || tag == JQ_MSG_PEEK;
-}
-
 static enum jq_err apply_client(struct jq_core *core, struct jq_peer *peer,
                                 const struct jq_msg *msg)
 {
@@ -285,6 +283,12 @@ static enum jq_err apply_client(struct jq_core *core, struct jq_peer *peer,
         return jq_limit_set_apply(core, peer, msg);
     case JQ_MSG_LIMIT_ASK:
         return jq_limit_ask_apply(core, peer, msg);
+    case JQ_MSG_GET:
+        return jq_get_apply(core, peer, msg);
+    case JQ_MSG_PEEK:
+        return jq_peek_apply(core, peer, msg);
+    case JQ_MSG_SETTLE:
+        return jq_settle_apply(core, peer, msg);
     case JQ_MSG_JOIN:
         return jq_join_apply(core, peer, msg);
     case JQ_MSG_QUEUE_SET:
@@ -296,19 +300,13 @@ static enum jq_err apply_client(struct jq_core *core, struct jq_peer *peer,
     default:
         break;
     }
-    if (is_of_queues(msg->tag))
-        jq_tell_error(core, peer, msg->correlation, JQ_ESTATE,
-                      "this broker does not serve queues of items yet");
-    else
-        jq_tell_error(core, peer, msg->correlation, JQ_EINVAL,
-                      "not a message for a client to send");
+    jq_tell_error(core, peer, msg->correlation, JQ_EINVAL, "not a message for a client to send");
     return JQ_OK;
 }
 
 static enum jq_err apply_worker(struct jq_core *core, struct jq_peer *peer,
                                 const struct jq_msg *msg)
 {
-    jq_worker_renew(core, peer->worker);
     switch ((int)msg->tag) {
     case JQ_MSG_CREDIT:
         return jq_worker_credit(core, peer, msg);
@@ -329,14 +327,14 @@ static enum jq_err apply_worker(struct jq_core *core, struct jq_peer *peer,
 static enum jq_err apply_peer(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
 {
     peer->heard_at = core->now.mono;
+    if (peer->worker)
+        jq_worker_renew(core, peer->worker);
     if (msg->tag == JQ_MSG_PING) {
         const struct jq_msg pong = {
             .tag = JQ_MSG_PONG,
             .correlation = msg->correlation,
             .u.pong = { .stamp = msg->u.ping.stamp },
         };
-        if (peer->worker)
-            jq_worker_renew(core, peer->worker);
         jq_tell(core, peer, JQ_AT_ONCE, &pong);
         return JQ_OK;
     }

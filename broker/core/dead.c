@@ -41,7 +41,7 @@ static enum jq_err prepare(struct jq_core *core, struct jq_job *job,
     JQ_TRY(jq_extra_make(core, job));
     JQ_TRY(remember_end(job, row));
     JQ_TRY(jq_map_reserve(&core->keys, 1));
-    return jq_job_reserve(core, job->queue, 1);
+    return jq_job_reserve(core, job);
 }
 
 /* Its failures, crashes and edges are forgotten; it is as urgent as it was. */

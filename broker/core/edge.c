@@ -124,7 +124,7 @@ static enum jq_err follow(struct jq_core *core, struct jq_edge *edge)
 
     if (!satisfied(edge->kind, edge->parent->state))
         return skip(core, child, edge->parent->id, edge->parent->state);
-    JQ_TRY(jq_job_reserve(core, child->queue, 1));
+    JQ_TRY(jq_job_reserve(core, child));
     jq_dlist_remove(&edge->in_parent);
     if (--child->extra->edges_left == 0 && !child->extra->doomed_by)
         jq_job_move(core, child, jq_extra_waits_in(core, child));

@@ -32,6 +32,7 @@ enum jq_err jq_extra_make(struct jq_core *core, struct jq_job *job)
         job->expires_at = job->created_at + (jq_ns)options.expires_ms * 1000000;
     if (options.unique.size)
         JQ_TRY(jq_map_reserve(&core->uniques, 1));
+    JQ_TRY(jq_lane_prepare(job));
     return jq_limit_prepare(core, job);
 }
 
@@ -40,6 +41,7 @@ void jq_extra_free(struct jq_job *job)
     if (!job->extra)
         return;
     jq_limit_unuse(job);
+    jq_lane_unuse(job);
     jq_free(job->extra->edges);
     jq_free(job->extra);
     job->extra = NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * grant.c - who runs what next: queues with ready jobs in turn, workers with credit in turn, one
+ * grant.c - who runs what next: lanes with ready jobs in turn, workers with credit in turn, one
  * job at a time, so that free slots fill evenly. A grant promises nobody anything and leaves at
  * once. */
 #include "broker/core/state.h"
@@ -11,11 +11,15 @@ bool jq_settling(const struct jq_core *core)
     return core->ghosts > 0 && core->now.mono < core->settled_at;
 }
 
+/* A fence of this incarnation may be shown only when the incarnation is durable. */
+bool jq_grants_open(const struct jq_core *core)
+{
+    return core->started && core->durable >= core->start_batch && !jq_settling(core);
+}
+
 bool jq_grant_due(const struct jq_core *core)
 {
-    /* A fence of this incarnation may be shown only when the incarnation is durable. */
-    return !jq_dlist_empty(&core->idle) && !jq_dlist_empty(&core->ready) && core->started &&
-           core->durable >= core->start_batch && !jq_settling(core);
+    return !jq_dlist_empty(&core->idle) && !jq_dlist_empty(&core->ready) && jq_grants_open(core);
 }
 
 static void write_grant(struct jq_core *core, struct jq_worker *worker, const struct jq_job *job)
@@ -52,15 +56,36 @@ static void hand_over(struct jq_core *core, struct jq_job *job, struct jq_worker
     core->count.granted++;
 }
 
+/* The next worker that has the tags; NULL: no idle one has. */
+static struct jq_worker *worker_for(const struct jq_core *core, const struct jq_lane *lane)
+{
+    struct jq_dlink *at = jq_dlist_first(&core->idle);
+
+    while (lane->needs && at && !jq_lane_fits(lane, JQ_ELEMENT(at, struct jq_worker, in_idle)))
+        at = jq_dlist_next(&core->idle, at);
+    return at ? JQ_ELEMENT(at, struct jq_worker, in_idle) : NULL;
+}
+
+/* What this worker is to run of the lane's queue: not of the lane alone, for the order is that of
+ * the queue. */
+static struct jq_job *job_for(const struct jq_lane *lane, const struct jq_worker *worker)
+{
+    return jq_dlist_empty(&lane->queue->lanes) ? jq_lane_first(lane)
+                                               : jq_lanes_best(lane->queue, worker);
+}
+
 void jq_grant_all(struct jq_core *core)
 {
-    struct jq_dlink *queue_link, *worker_link;
+    struct jq_dlink *link;
 
-    while ((queue_link = jq_dlist_first(&core->ready)) &&
-           (worker_link = jq_dlist_first(&core->idle))) {
-        struct jq_queue *queue = JQ_ELEMENT(queue_link, struct jq_queue, in_ready);
-        struct jq_worker *worker = JQ_ELEMENT(worker_link, struct jq_worker, in_idle);
-        struct jq_job *job = jq_queue_first(queue);
+    while ((link = jq_dlist_first(&core->ready)) && !jq_dlist_empty(&core->idle)) {
+        struct jq_lane *lane = JQ_ELEMENT(link, struct jq_lane, in_turn);
+        struct jq_worker *worker = worker_for(core, lane);
+        if (!worker) {
+            jq_lane_stick(core, lane);
+            continue;
+        }
+        struct jq_job *job = job_for(lane, worker);
         /* Tried again with the next input, or when the batch has been taken. */
         if (jq_core_full(core) || jq_batch_reserve(core, 2) != JQ_OK)
             return;
@@ -75,9 +100,9 @@ void jq_grant_all(struct jq_core *core)
         hand_over(core, job, worker);
         jq_dlist_remove(&worker->in_idle);
         jq_worker_idle(core, worker);
-        if (jq_dlink_used(&queue->in_ready)) {
-            jq_dlist_remove(&queue->in_ready);
-            jq_dlist_append(&core->ready, &queue->in_ready);
+        if (jq_dlink_used(&lane->in_turn)) {
+            jq_dlist_remove(&lane->in_turn);
+            jq_dlist_append(&core->ready, &lane->in_turn);
         }
     }
 }

@@ -45,6 +45,7 @@ struct jq_job *jq_job_new(struct jq_queue *queue, const struct jq_job_seed *seed
     job->title_size = (uint16_t)seed->title.size;
     job->key_size = (uint16_t)seed->key.size;
     job->options_size = (uint32_t)seed->options.size;
+    job->is_item = jq_view_equal(seed->handler, jq_view_str(JQ_HANDLER_ITEM));
     jq_dlist_init(&job->waits);
     jq_dlist_init(&job->readers);
     return job;
@@ -107,11 +108,6 @@ struct jq_view jq_job_options(const struct jq_job *job)
     return jq_view(job->bytes->data + job->bytes->size - job->options_size, job->options_size);
 }
 
-bool jq_job_is_item(const struct jq_job *job)
-{
-    return jq_view_equal(jq_job_handler(job), jq_view_str(JQ_HANDLER_ITEM));
-}
-
 void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
 {
     *ret = (struct jq_job_record){
@@ -126,7 +122,7 @@ void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
         .attempt = job->attempt,
         .crashes = job->crashes,
         .fence = job->fence,
-        .session = job->worker ? job->worker->session : 0,
+        .session = job->worker ? job->worker->session : 0, /* by receipt: 0 */
         .owner = job->owner,
         .created_at = job->created_at,
         .started_at = job->started_at,
@@ -201,10 +197,22 @@ static const unsigned arrows[JQ_JOB_STATES] = {
     [JQ_RUNNING] = TO(JQ_READY) | TO(JQ_DELAYED) | TO(JQ_BLOCKED) | ANY_END,
 };
 
-enum jq_err jq_job_reserve(struct jq_core *core, struct jq_queue *queue, size_t count)
+enum jq_err jq_job_reserve(struct jq_core *core, struct jq_job *job)
 {
+    return jq_jobs_reserve(core, &job, 1);
+}
+
+/* Lanes with needs have room for their jobs: lane.c. */
+enum jq_err jq_jobs_reserve(struct jq_core *core, struct jq_job *const *jobs, size_t count)
+{
+    struct jq_queue *queue = jobs[0]->queue;
+    size_t items = 0;
+
+    for (size_t i = 0; i < count; i++)
+        items += jobs[i]->is_item;
     JQ_TRY(jq_batch_reserve(core, count + 1));
-    JQ_TRY(jq_heap_reserve(&queue->sorted, count));
+    JQ_TRY(jq_heap_reserve(&queue->plain.sorted, count - items));
+    JQ_TRY(jq_heap_reserve(&queue->items.sorted, items));
     JQ_TRY(jq_heap_reserve(&core->timers, count));
     return jq_idmap_reserve(&core->jobs, count);
 }
@@ -214,14 +222,15 @@ static void leave(struct jq_core *core, struct jq_job *job)
     job->queue->by_state[job->state]--;
     jq_extra_leaves(core, job);
     if (job->state == JQ_READY) {
-        jq_queue_remove(core, job->queue, job);
+        jq_lane_remove(core, job);
     } else if (job->state == JQ_RUNNING) {
         struct jq_worker *worker = job->worker;
         jq_dlist_remove(&job->in_place);
         worker->busy--;
         job->worker = NULL;
         jq_worker_idle(core, worker); /* it may have had as many as it can hold */
-        jq_queue_turn(core, job->queue);
+        if (job->queue->concurrency)
+            jq_queue_turn(core, job->queue);
     } else {
         jq_dlist_remove(&job->in_place);
         job->hold = JQ_HOLD_NONE;
@@ -232,11 +241,12 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
 {
     job->queue->by_state[job->state]++;
     if (job->state == JQ_READY) {
-        jq_queue_put(core, job->queue, job, fresh);
+        jq_lane_put(core, job, fresh);
     } else if (job->state == JQ_RUNNING) {
         jq_dlist_append(&job->worker->jobs, &job->in_place);
         job->worker->busy++;
-        jq_queue_turn(core, job->queue);
+        if (job->queue->concurrency)
+            jq_queue_turn(core, job->queue);
         job->fence_done = false;
     } else if (jq_state_is_terminal(job->state)) {
         jq_dlist_remove(&job->in_tied);
@@ -322,6 +332,8 @@ void jq_job_move(struct jq_core *core, struct jq_job *job, enum jq_job_state to)
     jq_batch_queue(core, job->queue);
     jq_watch_moved(core, job);
     jq_log_job_moved(core, job);
+    if (job->queue->closed)
+        jq_getters_end(core, job->queue);
     if (jq_state_is_terminal(to)) {
         count_end(core, to);
         jq_wait_ended(core, job);

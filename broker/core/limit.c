@@ -108,17 +108,12 @@ void jq_limits_free(struct jq_core *core)
 
 /* ---- lines ---- */
 
-static struct jq_order_key key_of(const struct jq_job *job)
-{
-    return (struct jq_order_key){ .priority = job->priority, .id = job->id };
-}
-
 static bool before(const struct jq_heap_node *a, const struct jq_heap_node *b)
 {
     const struct jq_job *x = JQ_ELEMENT(a, struct jq_extra, in_line)->job;
     const struct jq_job *y = JQ_ELEMENT(b, struct jq_extra, in_line)->job;
 
-    return jq_order_before(x->queue->order, key_of(x), key_of(y));
+    return jq_queue_before(x, y);
 }
 
 static void line_drop(struct jq_limit_line *line)
@@ -316,7 +311,7 @@ static enum jq_err wake(struct jq_core *core, struct jq_limiter *limiter)
     while ((line = JQ_ELEMENT(at, struct jq_limit_line, in_limiter))->waiting.count == 0)
         at = jq_dlist_next(&limiter->lines, at); /* somebody waits */
     struct jq_extra *extra = JQ_ELEMENT(jq_heap_first(&line->waiting), struct jq_extra, in_line);
-    JQ_TRY(jq_job_reserve(core, extra->job->queue, 1));
+    JQ_TRY(jq_job_reserve(core, extra->job));
     jq_dlist_remove(&line->in_limiter);
     jq_dlist_append(&limiter->lines, &line->in_limiter);
     jq_job_move(core, extra->job, JQ_READY);
@@ -354,8 +349,7 @@ enum jq_err jq_limit_resolve(struct jq_core *core)
 /* Would a job that is ready now be granted? */
 static bool grants_go_on(const struct jq_core *core)
 {
-    return !jq_dlist_empty(&core->idle) && core->started && core->durable >= core->start_batch &&
-           !jq_settling(core) && !jq_core_full(core);
+    return !jq_dlist_empty(&core->idle) && jq_grants_open(core) && !jq_core_full(core);
 }
 
 bool jq_limit_wake_more(struct jq_core *core)

@@ -234,9 +234,13 @@ static void find_by_place(const struct jq_core *core, const struct filter *f, st
     for (size_t at = 0; (queue = jq_map_next(&core->queues, &at));)
         if (live_in(f, queue))
             find_in(f, &queue->waiting, found);
-    if (f->states & 1u << JQ_RUNNING)
+    if (f->states & 1u << JQ_RUNNING) {
         for (size_t at = 0; (worker = jq_map_next(&core->workers, &at));)
             find_in(f, &worker->jobs, found);
+        for (size_t at = 0; (worker = jq_map_next(&core->holders, &at));)
+            find_in(f, &worker->jobs, found);
+        find_in(f, &core->by_receipt.jobs, found);
+    }
     find_in(f, &core->ended, found);
 }
 

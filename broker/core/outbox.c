@@ -362,6 +362,8 @@ bool jq_core_take_effect(struct jq_core *core, struct jq_now now, struct jq_effe
     do {
         if (jq_grant_due(core))
             jq_grant_all(core);
+        if (jq_items_due(core))
+            jq_items_give(core);
     } while (jq_limit_wake_more(core));
     drop_broken(core);
     for (struct jq_dlink *link; (link = jq_dlist_first(&core->ready_out));) {

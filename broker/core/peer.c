@@ -31,6 +31,7 @@ static enum jq_err make(struct jq_core *core, uint64_t id, const struct jq_hello
     peer->heard_at = core->now.mono;
     peer->silent_at = jq_ms_add(core->now.mono, core->conf.lease_ms);
     jq_dlist_init(&peer->joins);
+    jq_dlist_init(&peer->gets);
     jq_dlist_init(&peer->readers);
     jq_dlist_init(&peer->watchers);
     JQ_CHECK(jq_map_put(&core->peers, id, peer) == JQ_OK);
@@ -65,6 +66,8 @@ static enum jq_err client_hello(struct jq_core *core, struct jq_peer *peer,
                                 const struct jq_msg *msg)
 {
     struct jq_client *client;
+    struct jq_buf lost = { 0 };
+    uint32_t lost_count = 0;
 
     JQ_TRY(jq_client_get(core, peer->session, &client));
     struct jq_peer *old = client->peer;
@@ -75,8 +78,20 @@ static enum jq_err client_hello(struct jq_core *core, struct jq_peer *peer,
         jq_peer_drop(core, old);
         jq_close_peer(core, id);
     }
-    jq_peer_welcome(core, peer, msg->correlation, peer->session, (struct jq_records){ 0 });
-    return JQ_OK;
+    struct jq_blob *name = jq_blob_new(msg->u.hello.name);
+    if (!name)
+        return JQ_ENOMEM;
+    jq_blob_drop(client->name);
+    client->name = name;
+    const bool holds = msg->u.hello.held.count > 0 || jq_map_find(&core->holders, peer->session);
+    enum jq_err err = holds ? jq_hold_client(core, peer, msg->u.hello.name) : JQ_OK;
+    if (err == JQ_OK && holds)
+        err = jq_hold_reconcile(core, peer->worker, msg->u.hello.held, &lost, &lost_count);
+    if (err == JQ_OK)
+        jq_peer_welcome(core, peer, msg->correlation, peer->session,
+                        jq_records_of(lost_count, &lost));
+    jq_buf_fini(&lost);
+    return err;
 }
 
 static void refuse(struct jq_core *core, uint64_t id, const struct jq_msg *msg, enum jq_err err,
@@ -149,10 +164,12 @@ enum jq_err jq_peer_bye(struct jq_core *core, struct jq_peer *peer)
 {
     const uint64_t id = peer->id;
 
-    if (peer->client)
+    if (peer->client) {
+        JQ_TRY(jq_hold_bye(core, peer));
         JQ_TRY(jq_client_bye(core, peer->client));
-    else if (peer->worker)
+    } else if (peer->worker) {
         JQ_TRY(jq_worker_bye(core, peer->worker));
+    }
     peer = jq_peer_find(core, id); /* ending the session may have dropped it */
     if (peer)
         jq_peer_drop(core, peer);
@@ -167,6 +184,8 @@ void jq_peer_drop(struct jq_core *core, struct jq_peer *peer)
     jq_waiters_free(peer);
     while ((link = jq_dlist_first(&peer->joins)))
         jq_joiner_free(JQ_ELEMENT(link, struct jq_joiner, in_peer));
+    while ((link = jq_dlist_first(&peer->gets)))
+        jq_getter_free(core, JQ_ELEMENT(link, struct jq_getter, in_peer));
     while ((link = jq_dlist_first(&peer->readers)))
         jq_log_reader_free(core, JQ_ELEMENT(link, struct jq_log_reader, in_peer));
     while ((link = jq_dlist_first(&peer->watchers)))

@@ -7,25 +7,29 @@
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 
-static struct jq_order_key key_of(const struct jq_heap_node *node)
+static struct jq_order_key key_of(const struct jq_job *job)
 {
-    const struct jq_job *job = JQ_ELEMENT(node, struct jq_job, in_heap);
     return (struct jq_order_key){ .priority = job->priority, .id = job->id };
+}
+
+static const struct jq_job *job_of(const struct jq_heap_node *node)
+{
+    return JQ_ELEMENT(node, struct jq_job, in_heap);
 }
 
 static bool fifo_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
 {
-    return jq_order_before(JQ_FIFO, key_of(a), key_of(b));
+    return jq_order_before(JQ_FIFO, key_of(job_of(a)), key_of(job_of(b)));
 }
 
 static bool lifo_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
 {
-    return jq_order_before(JQ_LIFO, key_of(a), key_of(b));
+    return jq_order_before(JQ_LIFO, key_of(job_of(a)), key_of(job_of(b)));
 }
 
 static bool priority_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
 {
-    return jq_order_before(JQ_PRIORITY, key_of(a), key_of(b));
+    return jq_order_before(JQ_PRIORITY, key_of(job_of(a)), key_of(job_of(b)));
 }
 
 static jq_heap_before_fn *const before[JQ_ORDER_KINDS] = {
@@ -33,6 +37,16 @@ static jq_heap_before_fn *const before[JQ_ORDER_KINDS] = {
     [JQ_LIFO] = lifo_before,
     [JQ_PRIORITY] = priority_before,
 };
+
+jq_heap_before_fn *jq_queue_heap_order(const struct jq_queue *queue)
+{
+    return before[queue->order];
+}
+
+bool jq_queue_before(const struct jq_job *a, const struct jq_job *b)
+{
+    return jq_order_before(a->queue->order, key_of(a), key_of(b));
+}
 
 struct jq_queue *jq_queue_find(const struct jq_core *core, struct jq_view name)
 {
@@ -47,7 +61,8 @@ void jq_queue_free(struct jq_queue *queue)
 {
     if (!queue)
         return;
-    jq_heap_fini(&queue->sorted);
+    jq_lane_fini(&queue->plain);
+    jq_lane_fini(&queue->items);
     jq_blob_drop(queue->name);
     jq_free(queue);
 }
@@ -68,10 +83,12 @@ static enum jq_err make(struct jq_core *core, uint32_t id, enum jq_order_kind or
     }
     queue->id = id;
     queue->order = order;
-    jq_dlist_init(&queue->fresh);
+    jq_lane_init(&queue->plain, queue);
+    jq_lane_init(&queue->items, queue);
+    jq_dlist_init(&queue->lanes);
+    jq_dlist_init(&queue->getters);
     jq_dlist_init(&queue->waiting);
     jq_dlist_init(&queue->joiners);
-    jq_heap_init(&queue->sorted, before[order]);
     queue->same_hash = jq_map_remove(&core->queue_names, hash);
     JQ_CHECK(jq_map_put(&core->queue_names, hash, queue) == JQ_OK);
     JQ_CHECK(jq_map_put(&core->queues, id, queue) == JQ_OK);
@@ -125,66 +142,24 @@ enum jq_err jq_queue_restore(struct jq_core *core, const struct jq_queue_record 
     return JQ_OK;
 }
 
-void jq_queue_put(struct jq_core *core, struct jq_queue *queue, struct jq_job *job, bool fresh)
-{
-    job->in_sorted = !fresh || queue->order == JQ_PRIORITY;
-    if (job->in_sorted)
-        JQ_CHECK(jq_heap_put(&queue->sorted, &job->in_heap) == JQ_OK);
-    else
-        jq_dlist_append(&queue->fresh, &job->in_place);
-    jq_queue_turn(core, queue);
-}
-
-void jq_queue_remove(struct jq_core *core, struct jq_queue *queue, struct jq_job *job)
-{
-    if (job->in_sorted)
-        jq_heap_remove(&queue->sorted, &job->in_heap);
-    else
-        jq_dlist_remove(&job->in_place);
-    job->in_sorted = false;
-    jq_queue_turn(core, queue);
-}
-
-bool jq_queue_may_run(const struct jq_queue *queue)
-{
-    return (!jq_dlist_empty(&queue->fresh) || queue->sorted.count > 0) && !queue->paused &&
-           (queue->concurrency == 0 || queue->by_state[JQ_RUNNING] < queue->concurrency);
-}
-
 void jq_queue_turn(struct jq_core *core, struct jq_queue *queue)
 {
-    const bool may_run = jq_queue_may_run(queue);
-
-    if (may_run && !jq_dlink_used(&queue->in_ready))
-        jq_dlist_append(&core->ready, &queue->in_ready);
-    else if (!may_run)
-        jq_dlist_remove(&queue->in_ready);
+    jq_lane_turn(core, &queue->plain);
+    jq_lane_turn(core, &queue->items);
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&queue->lanes, at));)
+        jq_lane_turn(core, JQ_ELEMENT(at, struct jq_lane, in_queue));
 }
 
+/* Lanes with needs are those of jobs: there are none. */
 void jq_queue_set_order(struct jq_queue *queue, enum jq_order_kind order)
 {
     if (order == queue->order)
         return;
     JQ_CHECK(jq_queue_unfinished(queue) == 0);
     queue->order = order;
-    jq_heap_fini(&queue->sorted);
-    jq_heap_init(&queue->sorted, before[order]);
-}
-
-struct jq_job *jq_queue_first(const struct jq_queue *queue)
-{
-    struct jq_heap_node *node = jq_heap_first(&queue->sorted);
-    struct jq_dlink *link =
-        queue->order == JQ_LIFO ? jq_dlist_last(&queue->fresh) : jq_dlist_first(&queue->fresh);
-    struct jq_job *returned = node ? JQ_ELEMENT(node, struct jq_job, in_heap) : NULL;
-    struct jq_job *fresh = link ? JQ_ELEMENT(link, struct jq_job, in_place) : NULL;
-
-    if (!returned || !fresh)
-        return returned ? returned : fresh;
-    return jq_order_before(queue->order, (struct jq_order_key){ returned->priority, returned->id },
-                           (struct jq_order_key){ fresh->priority, fresh->id })
-               ? returned
-               : fresh;
+    queue->plain.sorted.before = queue->items.sorted.before = before[order];
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&queue->lanes, at));)
+        JQ_ELEMENT(at, struct jq_lane, in_queue)->sorted.before = before[order];
 }
 
 uint64_t jq_queue_unfinished(const struct jq_queue *queue)

@@ -29,6 +29,7 @@ void jq_queue_info_of(const struct jq_queue *queue, struct jq_queue_info *ret)
         .sequence = queue->sequence,
         .kept = queue->kept,
         .kept_bytes = queue->kept_bytes,
+        .getters = queue->getting,
     };
 }
 
@@ -114,6 +115,7 @@ enum jq_err jq_queue_do_apply(struct jq_core *core, struct jq_peer *peer, const 
     case JQ_QUEUE_CLOSE:
     case JQ_QUEUE_REOPEN:
         queue->closed = msg->u.queue_do.action == JQ_QUEUE_CLOSE;
+        jq_getters_end(core, queue);
         break;
     case JQ_QUEUE_CLOSE_NOW:
     case JQ_QUEUE_PURGE:

@@ -23,13 +23,18 @@ enum jq_err jq_core_restore_queue(struct jq_core *core, const struct jq_queue_re
     return jq_queue_restore(core, q);
 }
 
-/* A job that was running waits for its worker: as a ghost, for one lease from the start. */
+/* A job that was running waits for its worker: as a ghost, for one lease from the start. A receipt
+ * waits for its time. */
 static enum jq_err restore_running(struct jq_core *core, struct jq_job *job,
                                    const struct jq_job_record *record)
 {
     struct jq_worker *worker;
 
-    JQ_TRY(jq_worker_ghost(core, record->session, record->worker, &worker));
+    if (!record->session) {
+        job->worker = &core->by_receipt;
+        return JQ_OK;
+    }
+    JQ_TRY(jq_worker_ghost(core, job->is_item, record->session, record->worker, &worker));
     job->worker = worker;
     return JQ_OK;
 }
@@ -47,9 +52,7 @@ static enum jq_err restore_tied(struct jq_core *core, struct jq_job *job)
 static enum jq_err place(struct jq_core *core, struct jq_job *job,
                          const struct jq_job_record *record)
 {
-    JQ_TRY(jq_idmap_reserve(&core->jobs, 1));
-    JQ_TRY(jq_heap_reserve(&job->queue->sorted, 1));
-    JQ_TRY(jq_heap_reserve(&core->timers, 1));
+    JQ_TRY(jq_job_reserve(core, job));
     if (record->worker.size) {
         job->ran_on = jq_blob_new(record->worker);
         if (!job->ran_on)
@@ -61,7 +64,7 @@ static enum jq_err place(struct jq_core *core, struct jq_job *job,
     job->damaged |= err == JQ_EINVAL;
     if (err == JQ_ENOMEM || jq_edge_prepare(core, job) != JQ_OK)
         return JQ_ENOMEM;
-    if (job->state == JQ_RUNNING && record->session)
+    if (job->state == JQ_RUNNING && (record->session || (job->is_item && record->due_at)))
         JQ_TRY(restore_running(core, job, record));
     if (!jq_job_key_add(core, job))
         return JQ_ENOMEM;
@@ -131,9 +134,20 @@ enum jq_err jq_core_restore_worker(struct jq_core *core, const struct jq_worker_
 {
     struct jq_worker *worker;
 
-    JQ_TRY(jq_worker_ghost(core, record->session, record->name, &worker));
+    JQ_TRY(jq_worker_ghost(core, record->is_client, record->session, record->name, &worker));
     worker->bound = record->bound;
     return JQ_OK;
+}
+
+/* One that ended with the last broker gets no lease, only time to have ended. */
+static void start_lease(struct jq_core *core, struct jq_worker *worker)
+{
+    const jq_ms lease_ms = core->conf.lease_ms;
+    const jq_ms left_ms = worker->bound ? jq_ms_min(core->conf.settle_ms, lease_ms) : lease_ms;
+
+    worker->renewed_at = core->now.mono - (lease_ms - left_ms);
+    worker->lease_at = jq_ms_add(core->now.mono, left_ms);
+    jq_heap_moved(&core->leases, &worker->in_leases);
 }
 
 enum jq_err jq_core_start(struct jq_core *core, struct jq_now now)
@@ -148,14 +162,10 @@ enum jq_err jq_core_start(struct jq_core *core, struct jq_now now)
     core->meta_changed = true;
     core->start_batch = jq_batch_number(core);
     core->settled_at = jq_ms_add(now.mono, core->conf.settle_ms);
-    for (size_t at = 0; (worker = jq_map_next(&core->workers, &at));) {
-        /* One that ended with the last broker gets no lease, only time to have ended. */
-        const jq_ms lease_ms = core->conf.lease_ms;
-        const jq_ms left_ms = worker->bound ? jq_ms_min(core->conf.settle_ms, lease_ms) : lease_ms;
-        worker->renewed_at = now.mono - (lease_ms - left_ms);
-        worker->lease_at = jq_ms_add(now.mono, left_ms);
-        jq_heap_moved(&core->leases, &worker->in_leases);
-    }
+    for (size_t at = 0; (worker = jq_map_next(&core->workers, &at));)
+        start_lease(core, worker);
+    for (size_t at = 0; (worker = jq_map_next(&core->holders, &at));)
+        start_lease(core, worker);
     for (size_t at = 0; (client = jq_map_next(&core->clients, &at));)
         jq_client_detached(core, client); /* never frees: it has something stored */
     JQ_TRY(jq_timer_start(core));

@@ -78,7 +78,7 @@ enum jq_err jq_retry(struct jq_core *core, struct jq_job *job, const struct jq_o
         .ended_at = outcome->ended_at ? outcome->ended_at : core->now.wall,
     };
 
-    JQ_TRY(jq_job_reserve(core, job->queue, 1));
+    JQ_TRY(jq_job_reserve(core, job));
     JQ_TRY(jq_history_add(job, &attempt));
     job->failures++;
     job->fence_done = true;

@@ -14,12 +14,15 @@
  *   dead     dead.c     RETRY and REMOVE of jobs that have ended
  *   kept     retention.c  what is kept of ended jobs, for how long; rows that are being deleted
  *   queues   queue.c    names, order, counters
+ *   lanes    lane.c     ready jobs of a queue, by who may take them; lanes that nobody free serves
  *   batch    batch.c    what the store is to be told, netted
  *   outbox   outbox.c   what peers are to be told, promises held back
  *   peers    peer.c     connections: HELLO, PING, BYE, silence
- *   workers  worker.c   worker sessions: leases, credit, what they hold
+ *   workers  worker.c   worker sessions: joining, leases, credit, tags
+ *   holders  hold.c     who holds which job: giving up, coming back, leases by receipt
  *   clients  client.c   client sessions: requests and their answers, tied jobs
  *   waits    wait.c     who waits for which job
+ *   items    item.c     GET and PEEK: who waits for an item; SETTLE: settle.c
  *   events   events.c   the last state changes, in a ring; who watches: watch.c
  *   lookups  lookup.c   requests that need the store first
  *
@@ -36,6 +39,19 @@
 #include "proto/base/rng.h"
 
 struct jq_lookup;
+
+/* Ready jobs of one queue that the same may take. FIFO and LIFO: new ones in `fresh`, in id order,
+ * those that came back in the heap, and the next is the better of two. PRIORITY: the heap alone. */
+struct jq_lane {
+    struct jq_queue *queue;
+    struct jq_blob *needs; /* tags that a worker must have: encoded words, sorted; NULL: none */
+    uint32_t needs_count;
+    uint64_t references; /* jobs in memory that are of a lane with needs */
+    struct jq_dlist fresh;
+    struct jq_heap sorted;
+    struct jq_dlink in_queue; /* queue->lanes: with needs */
+    struct jq_dlink in_turn;  /* core->ready, or core->stuck; of items: core->items_ready */
+};
 
 struct jq_queue {
     uint32_t id;
@@ -57,12 +73,12 @@ struct jq_queue {
     uint64_t by_state[JQ_JOB_STATES]; /* live states: now; terminal: since the store was made */
     struct jq_blob *name;
     struct jq_queue *same_hash; /* names with the hash of this one */
-    /* Ready jobs. FIFO and LIFO: new ones in `fresh`, in id order, those that came back in the
-     * heap, and the next is the better of two. PRIORITY: the heap alone. */
-    struct jq_dlist fresh;
-    struct jq_heap sorted;
-    struct jq_dlink in_ready; /* core->ready: queues with ready jobs */
-    uint64_t op_batch;        /* its counters are op `op_index` of this batch */
+    struct jq_lane plain;       /* jobs for any worker */
+    struct jq_lane items;       /* for whoever asks */
+    struct jq_dlist lanes;      /* struct jq_lane.in_queue: jobs for workers with certain tags */
+    struct jq_dlist getters;    /* struct jq_getter.in_queue, as they came */
+    uint64_t getting;           /* how many */
+    uint64_t op_batch;          /* its counters are op `op_index` of this batch */
     uint32_t op_index;
     bool stored;
 };
@@ -92,6 +108,7 @@ struct jq_extra {
     struct jq_limiter *woken_by;    /* READY: this limiter let it go on */
     struct jq_heap_node in_line;    /* line->waiting */
     struct jq_job *same_unique;     /* unique names with the hash of this one's */
+    struct jq_lane *lane;           /* of jobs that need tags */
 };
 
 /* An edge from an older job. */
@@ -148,6 +165,7 @@ struct jq_job {
     bool stored;   /* a JOB_PUT has been in an earlier operation */
     bool damaged;  /* its bytes in the store do not fit their checksum */
     bool in_sorted;
+    bool is_item;
     uint64_t seen; /* the HELLO that named it last */
     uint32_t attempt, crashes;
     uint64_t fence;
@@ -192,7 +210,7 @@ struct jq_peer {
     enum jq_role role;
     uint64_t session;
     struct jq_client *client; /* CLIENT */
-    struct jq_worker *worker; /* WORKER */
+    struct jq_worker *worker; /* WORKER; of a CLIENT that has asked for items: as their holder */
     jq_ms silent_at;          /* forgotten then, unless heard since */
     jq_ms heard_at;
     struct jq_heap_node in_silent; /* core->silent; CLIENT and BEAT */
@@ -201,6 +219,8 @@ struct jq_peer {
     uint32_t lookups;              /* requests of it that await the store */
     struct jq_dlist joins;         /* struct jq_joiner.in_peer */
     uint32_t joining;              /* how many */
+    struct jq_dlist gets;          /* struct jq_getter.in_peer */
+    uint32_t getting;              /* how many */
     struct jq_dlist readers;       /* struct jq_log_reader.in_peer */
     struct jq_dlist watchers;      /* struct jq_watcher.in_peer */
     struct jq_out *filling[3];     /* frames of records that more may join, by enum jq_fill */
@@ -209,16 +229,21 @@ struct jq_peer {
     struct jq_dlink in_broken;
 };
 
+/* A session that holds jobs: a worker's, or a client's that asked for items. */
 struct jq_worker {
     uint64_t session;
+    bool is_client; /* holds items; is granted no jobs and charged no crashes */
     struct jq_blob *name;
     char host[JQ_NAME_MAX + 1];
     uint64_t pid, slots;
     struct jq_blob *config; /* may be NULL */
-    struct jq_peer *peer;   /* NULL: not connected now */
-    bool ghost;             /* known from the store; has not come back yet */
-    bool bound;             /* it ends with the broker's process */
-    uint64_t op_batch;      /* its row is op `op_index` of this batch */
+    struct jq_blob *tags;   /* encoded words; may be NULL */
+    uint32_t tags_count;
+    uint64_t stuck_seen;  /* core->stuck_changes when it last looked at the stuck lanes */
+    struct jq_peer *peer; /* NULL: not connected now */
+    bool ghost;           /* known from the store; has not come back yet */
+    bool bound;           /* it ends with the broker's process */
+    uint64_t op_batch;    /* its row is op `op_index` of this batch */
     uint32_t op_index;
     bool draining;
     uint64_t credit, granted; /* totals since WELCOME */
@@ -248,6 +273,7 @@ struct jq_request {
 
 struct jq_client {
     uint64_t session;
+    struct jq_blob *name;     /* as it said; NULL: not since the start */
     struct jq_peer *peer;     /* NULL: not connected now */
     uint64_t answered;        /* highest `answered` it told */
     bool stored;              /* some request of it may be in the store */
@@ -310,6 +336,16 @@ struct jq_joiner {
     struct jq_dlink in_queue, in_peer;
 };
 
+/* One GET. */
+struct jq_getter {
+    struct jq_peer *peer;
+    struct jq_queue *queue;
+    uint64_t correlation;
+    uint64_t lease_ms; /* 0: its session's */
+    struct jq_dlink in_queue, in_peer;
+    struct jq_dlink in_hasty; /* core->hasty: told EMPTY rather than wait */
+};
+
 /* One LOG_READ of a job that has not ended. */
 struct jq_log_reader {
     uint64_t token; /* correlation towards the worker; core->log_readers */
@@ -361,17 +397,21 @@ struct jq_core {
     bool space_low;
     bool started;
 
-    struct jq_idmap jobs;      /* struct jq_job */
-    struct jq_dlist all;       /* every job in memory, in id order */
-    struct jq_dlist ended;     /* by end_batch */
-    struct jq_map keys;        /* hash -> struct jq_job, chained */
-    struct jq_map queues;      /* id -> struct jq_queue */
-    struct jq_map queue_names; /* hash -> struct jq_queue, chained */
-    struct jq_dlist ready;     /* queues with ready jobs, in turn */
-    struct jq_heap timers;     /* struct jq_job.in_timers, by timer_at */
-    struct jq_dlist resolving; /* struct jq_extra.in_resolving: ended, and others wait for it; or
-                                  to be skipped */
-    struct jq_map uniques;     /* hash -> struct jq_job, chained */
+    struct jq_idmap jobs;        /* struct jq_job */
+    struct jq_dlist all;         /* every job in memory, in id order */
+    struct jq_dlist ended;       /* by end_batch */
+    struct jq_map keys;          /* hash -> struct jq_job, chained */
+    struct jq_map queues;        /* id -> struct jq_queue */
+    struct jq_map queue_names;   /* hash -> struct jq_queue, chained */
+    struct jq_dlist ready;       /* lanes with jobs that may run, in turn */
+    struct jq_dlist stuck;       /* likewise, but that no idle worker has the tags */
+    uint64_t stuck_changes;      /* lanes that have become so */
+    struct jq_dlist items_ready; /* lanes of items that somebody waits for */
+    struct jq_dlist hasty;       /* struct jq_getter.in_hasty */
+    struct jq_heap timers;       /* struct jq_job.in_timers, by timer_at */
+    struct jq_dlist resolving;   /* struct jq_extra.in_resolving: ended, and others wait for it; or
+                                    to be skipped */
+    struct jq_map uniques;       /* hash -> struct jq_job, chained */
 
     struct jq_map limits; /* hash -> struct jq_limiter, chained */
     struct jq_dlist limits_in_order, limits_open;
@@ -388,13 +428,15 @@ struct jq_core {
     struct jq_heap silent;            /* clients by silent_at */
     struct jq_dlist broken;           /* peers to be dropped */
     struct jq_map workers;            /* session -> struct jq_worker */
+    struct jq_map holders;            /* likewise, of clients */
     struct jq_dlist workers_in_order; /* as they joined */
     struct jq_heap leases;
-    struct jq_dlist idle;  /* workers with room left, in turn */
-    uint64_t ghosts;       /* workers not yet back */
-    jq_ms settled_at;      /* no grants before, while there are ghosts */
-    struct jq_map clients; /* session -> struct jq_client */
-    struct jq_heap due;    /* clients without a connection, by due_at */
+    struct jq_dlist idle;        /* workers with room left, in turn */
+    struct jq_worker by_receipt; /* holds items whose leases end by time alone; in no list */
+    uint64_t ghosts;             /* workers not yet back */
+    jq_ms settled_at;            /* no grants before, while there are ghosts */
+    struct jq_map clients;       /* session -> struct jq_client */
+    struct jq_heap due;          /* clients without a connection, by due_at */
 
     struct jq_event_ring events;
     struct jq_dlist watchers;  /* in turn */
@@ -446,11 +488,12 @@ struct jq_view jq_job_handler(const struct jq_job *job);
 struct jq_view jq_job_title(const struct jq_job *job);
 struct jq_view jq_job_key(const struct jq_job *job);
 struct jq_view jq_job_options(const struct jq_job *job);
-bool jq_job_is_item(const struct jq_job *job);
 void jq_job_record(const struct jq_job *job, struct jq_job_record *ret);
-/* Room for `count` more jobs in every container and for `ops` operations. After it jq_job_add and
- * jq_job_move cannot fail for as many. */
-JQ_MUST_USE enum jq_err jq_job_reserve(struct jq_core *core, struct jq_queue *queue, size_t count);
+/* Room for one move of this job: after it jq_job_move and jq_job_place cannot fail. */
+JQ_MUST_USE enum jq_err jq_job_reserve(struct jq_core *core, struct jq_job *job);
+/* For jq_job_add of so many new ones. */
+JQ_MUST_USE enum jq_err jq_jobs_reserve(struct jq_core *core, struct jq_job *const *jobs,
+                                        size_t count);
 /* A job that exists from now on, in its state READY. Reserved before. */
 void jq_job_add(struct jq_core *core, struct jq_job *job);
 /* The one function that moves a job: checks the arrow, changes containers and counters, emits the
@@ -605,14 +648,36 @@ JQ_MUST_USE enum jq_err jq_queue_get(struct jq_core *core, struct jq_view name,
                                      struct jq_queue **ret_queue);
 JQ_MUST_USE enum jq_err jq_queue_restore(struct jq_core *core, const struct jq_queue_record *r);
 void jq_queue_free(struct jq_queue *queue);
-void jq_queue_put(struct jq_core *core, struct jq_queue *queue, struct jq_job *job, bool fresh);
-void jq_queue_remove(struct jq_core *core, struct jq_queue *queue, struct jq_job *job);
-struct jq_job *jq_queue_first(const struct jq_queue *queue); /* next to run, or NULL */
-bool jq_queue_may_run(const struct jq_queue *queue); /* has ready jobs, and may have more run */
-/* It waits for its turn if and only if it may run: called when one of its reasons has changed. */
+/* Some reason why its jobs may or may not run has changed: its lanes wait for their turn or not. */
 void jq_queue_turn(struct jq_core *core, struct jq_queue *queue);
+/* By the order of their queue, which is the same. */
+bool jq_queue_before(const struct jq_job *a, const struct jq_job *b);
+jq_heap_before_fn *jq_queue_heap_order(const struct jq_queue *queue);
 void jq_queue_set_order(struct jq_queue *queue, enum jq_order_kind order); /* nothing unfinished */
 uint64_t jq_queue_unfinished(const struct jq_queue *queue);
+
+/* ---- lane.c ---- */
+void jq_lane_init(struct jq_lane *lane, struct jq_queue *queue);
+void jq_lane_fini(struct jq_lane *lane);
+/* The lane of a new or loaded job that has needs; nothing for others. ENOMEM. */
+JQ_MUST_USE enum jq_err jq_lane_prepare(struct jq_job *job);
+void jq_lane_unuse(struct jq_job *job);
+struct jq_lane *jq_lane_of(const struct jq_job *job);
+void jq_lane_put(struct jq_core *core, struct jq_job *job, bool fresh);
+void jq_lane_remove(struct jq_core *core, struct jq_job *job);
+struct jq_job *jq_lane_first(const struct jq_lane *lane); /* or NULL */
+uint64_t jq_lane_count(const struct jq_lane *lane);       /* O(jobs that never ran): for checks */
+/* Has ready jobs, and its queue may have more of them taken. */
+bool jq_lane_may_run(const struct jq_lane *lane);
+/* It waits for its turn if and only if it may run. */
+void jq_lane_turn(struct jq_core *core, struct jq_lane *lane);
+/* Nobody idle has its tags: it waits aside until somebody comes who has. */
+void jq_lane_stick(struct jq_core *core, struct jq_lane *lane);
+/* A worker has become idle: the lanes that it serves wait for their turn again. */
+void jq_lanes_served(struct jq_core *core, struct jq_worker *worker);
+bool jq_lane_fits(const struct jq_lane *lane, const struct jq_worker *worker);
+/* The best job of the queue that this worker may run; NULL: none. */
+struct jq_job *jq_lanes_best(const struct jq_queue *queue, const struct jq_worker *worker);
 
 /* ---- queue_admin.c, join.c ---- */
 void jq_queue_info_of(const struct jq_queue *queue, struct jq_queue_info *ret);
@@ -682,7 +747,39 @@ void jq_peer_tick(struct jq_core *core);
 void jq_peer_welcome(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
                      uint64_t session, struct jq_records lost);
 
+/* ---- hold.c ---- */
+/* Nobody holds it any more; it comes back. `charged`: its holder died of it, or so it seems. */
+JQ_MUST_USE enum jq_err jq_hold_give_up(struct jq_core *core, struct jq_job *job, bool charged);
+JQ_MUST_USE enum jq_err jq_hold_give_up_all(struct jq_core *core, struct jq_worker *holder,
+                                            bool charged);
+/* Compares what the holder says it holds with what it is thought to hold; writes those that it has
+ * lost. */
+JQ_MUST_USE enum jq_err jq_hold_reconcile(struct jq_core *core, struct jq_worker *holder,
+                                          struct jq_records held, struct jq_buf *lost,
+                                          uint32_t *ret_lost);
+/* A client that asks for items, or comes back with some. */
+JQ_MUST_USE enum jq_err jq_hold_client(struct jq_core *core, struct jq_peer *peer,
+                                       struct jq_view name);
+JQ_MUST_USE enum jq_err jq_hold_bye(struct jq_core *core, struct jq_peer *peer);
+/* An item that runs is held by its receipt from now on, whoever held it before. */
+void jq_hold_by_receipt(struct jq_core *core, struct jq_job *job);
+
+/* ---- item.c, settle.c ---- */
+JQ_MUST_USE enum jq_err jq_get_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
+JQ_MUST_USE enum jq_err jq_peek_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
+bool jq_items_due(const struct jq_core *core); /* somebody can be given one, or told otherwise */
+void jq_items_give(struct jq_core *core);
+void jq_getter_free(struct jq_core *core, struct jq_getter *getter);
+void jq_getter_withdraw(struct jq_core *core, struct jq_peer *peer, uint64_t correlation);
+/* A closed queue has nothing more to give: its getters are told. */
+void jq_getters_end(struct jq_core *core, struct jq_queue *queue);
+JQ_MUST_USE enum jq_err jq_settle_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
+
 /* ---- worker.c ---- */
+JQ_MUST_USE enum jq_err jq_worker_make(struct jq_core *core, bool is_client, uint64_t session,
+                                       struct jq_view name, struct jq_worker **ret_worker);
+/* Its session is over; what it holds comes back. */
+JQ_MUST_USE enum jq_err jq_worker_end(struct jq_core *core, struct jq_worker *worker, bool charged);
 JQ_MUST_USE enum jq_err jq_worker_hello(struct jq_core *core, struct jq_peer *peer,
                                         const struct jq_msg *msg);
 JQ_MUST_USE enum jq_err jq_worker_beat(struct jq_core *core, struct jq_peer *peer,
@@ -694,13 +791,14 @@ JQ_MUST_USE enum jq_err jq_worker_release(struct jq_core *core, struct jq_peer *
 JQ_MUST_USE enum jq_err jq_worker_bye(struct jq_core *core, struct jq_worker *worker);
 JQ_MUST_USE enum jq_err jq_worker_tick(struct jq_core *core);
 /* Finds or makes the ghost of a session that the store knows. */
-JQ_MUST_USE enum jq_err jq_worker_ghost(struct jq_core *core, uint64_t session, struct jq_view name,
-                                        struct jq_worker **ret_worker);
+JQ_MUST_USE enum jq_err jq_worker_ghost(struct jq_core *core, bool is_client, uint64_t session,
+                                        struct jq_view name, struct jq_worker **ret_worker);
 void jq_worker_renew(struct jq_core *core, struct jq_worker *worker);
 void jq_worker_free(struct jq_worker *worker);
 void jq_worker_idle(struct jq_core *core, struct jq_worker *worker); /* its room has changed */
 uint64_t jq_worker_room(const struct jq_worker *worker);
 bool jq_worker_fits(const struct jq_worker *worker, const struct jq_job *job); /* by its tags */
+bool jq_worker_has_tags(const struct jq_worker *worker, struct jq_records needs);
 void jq_worker_kill(struct jq_core *core, struct jq_job *job, struct jq_view reason);
 
 /* ---- client.c ---- */
@@ -722,6 +820,7 @@ JQ_MUST_USE enum jq_err jq_submit_apply(struct jq_core *, struct jq_peer *, cons
 bool jq_grant_due(const struct jq_core *core);
 void jq_grant_all(struct jq_core *core);
 bool jq_settling(const struct jq_core *core);
+bool jq_grants_open(const struct jq_core *core); /* fences may be shown, and workers are back */
 JQ_MUST_USE enum jq_err jq_done_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 JQ_MUST_USE enum jq_err jq_wait_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 void jq_unwait_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);

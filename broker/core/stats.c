@@ -42,6 +42,7 @@ static uint32_t write_workers(const struct jq_core *core, struct jq_buf *out)
             .silent_ms = (uint64_t)(core->now.mono - worker->renewed_at),
             .jobs = worker->ended,
             .config = jq_view(NULL, 0),
+            .tags = { .count = worker->tags_count, .bytes = jq_blob_view(worker->tags) },
         };
         if (worker->config && out->size + worker->config->size <= CONFIG_BYTES_MAX)
             info.config = jq_blob_view(worker->config);

@@ -39,19 +39,12 @@ static enum jq_err options_valid(const struct jq_core *core, const struct jq_job
 
     ret_demand->each |= spec->key.size > 0;
     ret_demand->asks |= spec->key.size > 0;
-    const bool item = jq_view_equal(spec->handler, jq_view_str(JQ_HANDLER_ITEM));
-    if (spec->options.size == 0 && !item)
-        return JQ_OK;
     if (spec->options.size == 0)
-        options = (struct jq_job_options){ 0 };
-    else if (jq_options_read(spec->options, &options) != JQ_OK)
+        return JQ_OK;
+    if (jq_options_read(spec->options, &options) != JQ_OK)
         *ret_text = "options: not one job_options record, or a field of it is out of its bounds";
     else
         *ret_text = jq_options_fault(&options, spec->handler);
-    if (!*ret_text && item)
-        *ret_text = "this broker does not serve queues of items yet";
-    else if (!*ret_text && options.needs.count)
-        *ret_text = "needs: this broker does not choose workers by their tags yet";
     if (*ret_text)
         return JQ_EINVAL;
     ret_demand->each |= options.unique.size > 0;
@@ -187,7 +180,6 @@ static enum jq_err prepare(struct jq_core *core, struct accepting *a)
     struct jq_job_spec spec;
 
     JQ_TRY(jq_queue_get(core, a->submit->queue, &a->queue));
-    JQ_TRY(jq_job_reserve(core, a->queue, (size_t)count + 2));
     if (a->singly) {
         JQ_TRY(jq_map_reserve(&core->keys, count));
         JQ_TRY(jq_map_reserve(&core->uniques, count));
@@ -216,6 +208,8 @@ static enum jq_err prepare(struct jq_core *core, struct accepting *a)
         if (a->singly) /* as large as it can become: the bytes of the answer are made here, too */
             JQ_TRY(jq_buf_reserve(&a->each, ((size_t)i + 1) * 24));
     }
+    JQ_TRY(jq_jobs_reserve(core, a->jobs, count));
+    JQ_TRY(jq_batch_reserve(core, (size_t)count + 3));
     if (a->singly) {
         a->request->each = jq_alloc(sizeof(struct jq_blob) + (size_t)count * 24);
         if (!a->request->each)

@@ -63,7 +63,9 @@ static enum jq_err due(struct jq_core *core, struct jq_job *job)
     }
     if (job->timer_expires)
         return jq_job_end(core, job, JQ_EXPIRED, "it had not started when its time was over");
-    JQ_TRY(jq_job_reserve(core, job->queue, 1));
+    if (job->state == JQ_RUNNING)
+        return jq_hold_give_up(core, job, false); /* its lease is over */
+    JQ_TRY(jq_job_reserve(core, job));
     job->due_at = 0;
     jq_job_move(core, job, JQ_READY);
     return JQ_OK;

@@ -292,8 +292,8 @@ void jq_unwait_apply(struct jq_core *core, struct jq_peer *peer, const struct jq
 {
     struct jq_waiter *waiter = jq_waiter_find(peer, msg->correlation);
 
-    (void)core;
     if (waiter)
         jq_waiter_free(waiter);
+    jq_getter_withdraw(core, peer, msg->correlation);
     jq_join_withdraw(peer, msg->correlation);
 }

@@ -187,31 +187,26 @@ static const struct jq_job *why_blocked(const struct jq_core *core, const struct
 
 /* ---- its turn ---- */
 
-static bool is_before(const struct jq_job *a, const struct jq_job *b)
-{
-    return jq_order_before(a->queue->order, (struct jq_order_key){ a->priority, a->id },
-                           (struct jq_order_key){ b->priority, b->id });
-}
-
-/* Jobs that run before it, counted among the first AHEAD_MAX of each container. */
+/* Jobs for the same takers that run before it, counted among the first AHEAD_MAX of each container.
+ */
 static uint64_t ahead_of(const struct jq_job *job, bool *ret_more)
 {
-    const struct jq_queue *queue = job->queue;
-    const bool newest_first = queue->order == JQ_LIFO;
+    const struct jq_lane *lane = jq_lane_of(job);
+    const bool newest_first = job->queue->order == JQ_LIFO;
     struct jq_dlink *at = NULL;
     uint64_t ahead = 0;
     size_t i = 0;
 
     /* In the order in which they run: the first that does not run before it ends the count. */
     for (; ahead < AHEAD_MAX; ahead++) {
-        at = newest_first ? jq_dlist_prev(&queue->fresh, at) : jq_dlist_next(&queue->fresh, at);
-        if (!at || !is_before(JQ_ELEMENT(at, struct jq_job, in_place), job))
+        at = newest_first ? jq_dlist_prev(&lane->fresh, at) : jq_dlist_next(&lane->fresh, at);
+        if (!at || !jq_queue_before(JQ_ELEMENT(at, struct jq_job, in_place), job))
             break;
     }
     *ret_more = ahead == AHEAD_MAX;
-    for (; i < queue->sorted.count && i < AHEAD_MAX; i++)
-        ahead += is_before(JQ_ELEMENT(queue->sorted.nodes[i], struct jq_job, in_heap), job);
-    *ret_more |= i < queue->sorted.count;
+    for (; i < lane->sorted.count && i < AHEAD_MAX; i++)
+        ahead += jq_queue_before(JQ_ELEMENT(lane->sorted.nodes[i], struct jq_job, in_heap), job);
+    *ret_more |= i < lane->sorted.count;
     return ahead;
 }
 
@@ -278,7 +273,7 @@ static void why_no_worker(const struct jq_core *core, const struct jq_job *job,
 static void why_ready(const struct jq_core *core, const struct jq_job *job, struct jq_reasons *b)
 {
     const struct jq_queue *queue = job->queue;
-    const bool is_item = jq_job_is_item(job);
+    const bool is_item = job->is_item;
     const uint32_t before = b->count;
     bool more;
 
@@ -306,7 +301,7 @@ static void why_ready(const struct jq_core *core, const struct jq_job *job, stru
 static void why_running(const struct jq_core *core, const struct jq_job *job, struct jq_reasons *b)
 {
     const jq_ms silent_ms = core->now.mono - job->worker->renewed_at;
-    const bool is_item = jq_job_is_item(job);
+    const bool is_item = job->is_item;
     const struct span ran = span_of(core->now.wall - job->started_at);
     const struct jq_view name = jq_blob_view(job->ran_on);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * worker.c - worker sessions: joining and coming back, leases, credit, what they hold, the end. */
+ * worker.c - worker sessions: joining and coming back, leases, credit, tags, the end. */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,15 +20,22 @@ void jq_worker_free(struct jq_worker *worker)
         return;
     jq_blob_drop(worker->name);
     jq_blob_drop(worker->config);
+    jq_blob_drop(worker->tags);
     jq_free(worker);
 }
 
-static enum jq_err make(struct jq_core *core, uint64_t session, struct jq_view name,
-                        struct jq_worker **ret_worker)
+/* A worker and a client may have the same session. */
+static struct jq_map *map_of(struct jq_core *core, bool is_client)
+{
+    return is_client ? &core->holders : &core->workers;
+}
+
+enum jq_err jq_worker_make(struct jq_core *core, bool is_client, uint64_t session,
+                           struct jq_view name, struct jq_worker **ret_worker)
 {
     struct jq_worker *worker;
 
-    JQ_TRY(jq_map_reserve(&core->workers, 1));
+    JQ_TRY(jq_map_reserve(map_of(core, is_client), 1));
     JQ_TRY(jq_heap_reserve(&core->leases, 1));
     worker = jq_alloc_zero(1, sizeof *worker);
     if (!worker)
@@ -39,23 +46,25 @@ static enum jq_err make(struct jq_core *core, uint64_t session, struct jq_view n
         return JQ_ENOMEM;
     }
     worker->session = session;
+    worker->is_client = is_client;
     worker->renewed_at = core->now.mono;
     worker->lease_at = jq_ms_add(core->now.mono, core->conf.lease_ms);
     jq_dlist_init(&worker->jobs);
-    JQ_CHECK(jq_map_put(&core->workers, session, worker) == JQ_OK);
+    JQ_CHECK(jq_map_put(map_of(core, is_client), session, worker) == JQ_OK);
     JQ_CHECK(jq_heap_put(&core->leases, &worker->in_leases) == JQ_OK);
-    jq_dlist_append(&core->workers_in_order, &worker->in_all);
+    if (!is_client)
+        jq_dlist_append(&core->workers_in_order, &worker->in_all);
     *ret_worker = worker;
     return JQ_OK;
 }
 
-enum jq_err jq_worker_ghost(struct jq_core *core, uint64_t session, struct jq_view name,
-                            struct jq_worker **ret_worker)
+enum jq_err jq_worker_ghost(struct jq_core *core, bool is_client, uint64_t session,
+                            struct jq_view name, struct jq_worker **ret_worker)
 {
-    struct jq_worker *worker = jq_map_find(&core->workers, session);
+    struct jq_worker *worker = jq_map_find(map_of(core, is_client), session);
 
     if (!worker) {
-        JQ_TRY(make(core, session, name, &worker));
+        JQ_TRY(jq_worker_make(core, is_client, session, name, &worker));
         worker->ghost = true;
         core->ghosts++;
     }
@@ -77,10 +86,12 @@ void jq_worker_idle(struct jq_core *core, struct jq_worker *worker)
 {
     const bool has_room = jq_worker_room(worker) > 0;
 
-    if (has_room && !jq_dlink_used(&worker->in_idle))
+    if (has_room && !jq_dlink_used(&worker->in_idle)) {
         jq_dlist_append(&core->idle, &worker->in_idle);
-    else if (!has_room)
+        jq_lanes_served(core, worker);
+    } else if (!has_room) {
         jq_dlist_remove(&worker->in_idle);
+    }
 }
 
 void jq_worker_renew(struct jq_core *core, struct jq_worker *worker)
@@ -110,59 +121,12 @@ void jq_worker_kill(struct jq_core *core, struct jq_job *job, struct jq_view rea
     jq_buf_fini(&record);
 }
 
-/* ---- giving jobs up ---- */
+/* ---- the end ---- */
 
-/* A job whose holder has it no more. `charged`: the holder died of it, or so it seems. */
-static enum jq_err give_up(struct jq_core *core, struct jq_job *job, bool charged)
-{
-    char reason[96];
-
-    JQ_TRY(jq_job_reserve(core, job->queue, 1));
-    job->crashes += charged;
-    if (job->cancel_asked) {
-        const enum jq_err err =
-            jq_job_end(core, job, JQ_CANCELLED, "cancelled; its worker was lost");
-        if (err != JQ_OK)
-            job->crashes -= charged;
-        return err;
-    }
-    if (charged && job->crashes >= core->conf.crashes_max) {
-        snprintf(reason, sizeof reason, "poison: %u workers were lost while they ran it",
-                 job->crashes);
-        job->quarantined = true;
-        const enum jq_err err = jq_job_end(core, job, JQ_FAILED, reason);
-        if (err != JQ_OK) {
-            job->quarantined = false;
-            job->crashes--;
-            return err;
-        }
-        core->count.quarantined++;
-        jq_trace(core, JQ_TRACE_WARN, "job.quarantined", "job=%llu crashes=%u",
-                 (unsigned long long)job->id, job->crashes);
-        return JQ_OK;
-    }
-    const enum jq_err err =
-        jq_history_lost(core, job, charged ? "its worker was lost" : "given back");
-    if (err != JQ_OK) {
-        job->crashes -= charged;
-        return err;
-    }
-    core->count.returned++;
-    jq_job_move(core, job, JQ_READY);
-    return JQ_OK;
-}
-
-static enum jq_err give_up_all(struct jq_core *core, struct jq_worker *worker, bool charged)
-{
-    for (struct jq_dlink *link; (link = jq_dlist_last(&worker->jobs));)
-        JQ_TRY(give_up(core, JQ_ELEMENT(link, struct jq_job, in_place), charged));
-    return JQ_OK;
-}
-
-static enum jq_err end(struct jq_core *core, struct jq_worker *worker, bool charged)
+enum jq_err jq_worker_end(struct jq_core *core, struct jq_worker *worker, bool charged)
 {
     JQ_TRY(jq_batch_reserve(core, 1));
-    JQ_TRY(give_up_all(core, worker, charged));
+    JQ_TRY(jq_hold_give_up_all(core, worker, charged));
     JQ_TRY(jq_batch_reserve(core, 1));
     jq_batch_worker(core, worker, false);
     core->ghosts -= worker->ghost;
@@ -175,7 +139,7 @@ static enum jq_err end(struct jq_core *core, struct jq_worker *worker, bool char
     jq_dlist_remove(&worker->in_idle);
     jq_dlist_remove(&worker->in_all);
     jq_heap_remove(&core->leases, &worker->in_leases);
-    jq_map_remove(&core->workers, worker->session);
+    jq_map_remove(map_of(core, worker->is_client), worker->session);
     jq_worker_free(worker);
     return JQ_OK;
 }
@@ -184,7 +148,7 @@ enum jq_err jq_worker_bye(struct jq_core *core, struct jq_worker *worker)
 {
     jq_trace(core, JQ_TRACE_INFO, "worker.left", "worker=%.*s session=%016llx",
              JQ_VIEW_ARG(jq_blob_view(worker->name)), (unsigned long long)worker->session);
-    return end(core, worker, false);
+    return jq_worker_end(core, worker, false);
 }
 
 enum jq_err jq_worker_tick(struct jq_core *core)
@@ -200,11 +164,14 @@ enum jq_err jq_worker_tick(struct jq_core *core)
             continue;
         }
         const uint64_t session = worker->session, busy = worker->busy;
+        const bool is_client = worker->is_client;
         char name[JQ_NAME_MAX + 1];
         snprintf(name, sizeof name, "%.*s", JQ_VIEW_ARG(jq_blob_view(worker->name)));
         /* One that never came back after a restart was lost together with the broker: to a power
          * cut, or as it ends with the broker. That says nothing about its jobs. */
-        JQ_TRY(end(core, worker, !worker->ghost));
+        JQ_TRY(jq_worker_end(core, worker, !worker->ghost));
+        if (is_client && busy == 0)
+            continue; /* it had settled all */
         core->count.leases_lost++;
         jq_trace(core, JQ_TRACE_WARN, "lease.expired", "worker=%s session=%016llx jobs=%llu", name,
                  (unsigned long long)session, (unsigned long long)busy);
@@ -214,80 +181,26 @@ enum jq_err jq_worker_tick(struct jq_core *core)
 
 /* ---- HELLO ---- */
 
-/* Ready here, and running there: its mark was lost with the last incarnation, its worker was not.
- * Only the incarnation just before can have granted the very job that was loaded: ids are unique
- * within one incarnation, and what that one had not made durable is not loaded. */
-static bool adoptable(const struct jq_core *core, const struct jq_job *job, uint64_t fence)
-{
-    return job->state == JQ_READY && job->restored && !job->damaged &&
-           (fence >> 32) + 1 == core->meta.incarnation && fence > job->fence &&
-           (uint32_t)fence > job->attempt;
-}
-
-static void adopt(struct jq_core *core, struct jq_worker *worker, struct jq_job *job,
-                  uint64_t fence)
-{
-    job->fence = fence;
-    job->attempt = (uint32_t)fence;
-    job->started_at = job->started_at ? job->started_at : core->now.wall;
-    job->worker = worker;
-    jq_blob_drop(job->ran_on);
-    job->ran_on = jq_blob_hold(worker->name);
-    jq_job_move(core, job, JQ_RUNNING);
-}
-
-/* Compares what the worker holds with what it is thought to hold. */
-static enum jq_err reconcile(struct jq_core *core, struct jq_worker *worker,
-                             struct jq_records held_list, struct jq_buf *lost, uint32_t *ret_lost)
-{
-    const uint64_t mark = ++core->next_token;
-    struct jq_held held;
-
-    for (struct jq_reader r = jq_records_reader(held_list); jq_held_next(&r, &held);) {
-        struct jq_job *job = jq_job_find(core, held.id);
-        if (job && job->state == JQ_RUNNING && job->worker == worker && job->fence == held.fence) {
-            job->seen = mark;
-            continue;
-        }
-        if (job && (jq_state_is_terminal(job->state) || job->fence_done) &&
-            job->fence == held.fence)
-            continue; /* its end is known and on its way to the disk: acknowledged then */
-        if (job && adoptable(core, job, held.fence)) {
-            JQ_TRY(jq_job_reserve(core, job->queue, 1));
-            adopt(core, worker, job, held.fence);
-            job->seen = mark;
-            continue;
-        }
-        jq_held_write(lost, &held);
-        ++*ret_lost;
-    }
-    struct jq_dlink *prev;
-    for (struct jq_dlink *at = jq_dlist_last(&worker->jobs); at; at = prev) {
-        struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_place);
-        prev = jq_dlist_prev(&worker->jobs, at);
-        if (job->seen != mark)
-            JQ_TRY(give_up(core, job, false)); /* it never received this grant */
-        else if (job->cancel_asked)
-            jq_worker_kill(core, job, jq_view_str("cancelled"));
-    }
-    return jq_buf_ok(lost) ? JQ_OK : JQ_ENOMEM;
-}
-
 static enum jq_err describe(const struct jq_core *core, struct jq_worker *worker,
                             const struct jq_hello *hello)
 {
     struct jq_blob *name = jq_blob_new(hello->name);
     struct jq_blob *config = jq_blob_new(hello->config);
+    struct jq_blob *tags = jq_blob_new(hello->tags.bytes);
 
-    if (!name || !config) {
+    if (!name || !config || !tags) {
         jq_blob_drop(name);
         jq_blob_drop(config);
+        jq_blob_drop(tags);
         return JQ_ENOMEM;
     }
     jq_blob_drop(worker->name);
     jq_blob_drop(worker->config);
+    jq_blob_drop(worker->tags);
     worker->name = name;
     worker->config = config;
+    worker->tags = tags;
+    worker->tags_count = hello->tags.count;
     worker->pid = hello->pid;
     worker->slots = hello->slots;
     worker->bound = hello->die_with != 0 && hello->die_with == core->conf.pid;
@@ -316,7 +229,7 @@ enum jq_err jq_worker_hello(struct jq_core *core, struct jq_peer *peer, const st
 
     JQ_TRY(jq_batch_reserve(core, 1));
     if (is_new)
-        JQ_TRY(make(core, peer->session, msg->u.hello.name, &worker));
+        JQ_TRY(jq_worker_make(core, false, peer->session, msg->u.hello.name, &worker));
     struct jq_peer *old = worker->peer;
     worker->peer = peer;
     peer->worker = worker;
@@ -330,9 +243,10 @@ enum jq_err jq_worker_hello(struct jq_core *core, struct jq_peer *peer, const st
     worker->draining = false;
     jq_worker_idle(core, worker);
     JQ_TRY(describe(core, worker, &msg->u.hello));
+    worker->stuck_seen = 0; /* its tags may be others */
     JQ_TRY(jq_batch_reserve(core, 1));
     jq_batch_worker(core, worker, true);
-    enum jq_err err = reconcile(core, worker, msg->u.hello.held, &lost, &lost_count);
+    enum jq_err err = jq_hold_reconcile(core, worker, msg->u.hello.held, &lost, &lost_count);
     if (err == JQ_OK) {
         arrived(core, worker, is_new);
         jq_peer_welcome(core, peer, msg->correlation, peer->session,
@@ -383,17 +297,38 @@ enum jq_err jq_worker_release(struct jq_core *core, struct jq_peer *peer, const 
         struct jq_job *job = jq_job_find(core, held.id);
         if (job && job->state == JQ_RUNNING && job->worker == peer->worker &&
             job->fence == held.fence)
-            JQ_TRY(give_up(core, job, false));
+            JQ_TRY(jq_hold_give_up(core, job, false));
         else
             core->count.fenced++;
     }
     return JQ_OK;
 }
 
-/* Any does: jobs with needs are refused until tags are weighed (submit.c). */
+/* ---- tags ---- */
+
+static bool has_tag(const struct jq_worker *worker, struct jq_view name)
+{
+    const struct jq_records tags = { .count = worker->tags_count,
+                                     .bytes = jq_blob_view(worker->tags) };
+    struct jq_word tag;
+
+    for (struct jq_reader r = jq_records_reader(tags); jq_word_next(&r, &tag);)
+        if (jq_view_equal(tag.name, name))
+            return true;
+    return false;
+}
+
+bool jq_worker_has_tags(const struct jq_worker *worker, struct jq_records needs)
+{
+    struct jq_word tag;
+
+    for (struct jq_reader r = jq_records_reader(needs); jq_word_next(&r, &tag);)
+        if (!has_tag(worker, tag.name))
+            return false;
+    return true;
+}
+
 bool jq_worker_fits(const struct jq_worker *worker, const struct jq_job *job)
 {
-    (void)worker;
-    (void)job;
-    return true;
+    return !job->extra || jq_worker_has_tags(worker, job->extra->options.needs);
 }

@@ -81,9 +81,18 @@ int jq_row_bind_request(struct jq_sqlite *sqlite, enum jq_sql which,
     return b.code;
 }
 
+/* The column `bound`: a bit for each kind of session. */
+enum { KIND_BOUND = 1, KIND_CLIENT = 2 };
+
+static uint64_t kind_of(const struct jq_worker_record *worker)
+{
+    return (worker->bound ? KIND_BOUND : 0u) | (worker->is_client ? KIND_CLIENT : 0u);
+}
+
 static uint32_t crc_worker(const struct jq_worker_record *worker)
 {
-    return crc_bytes(CRC_NUMBERS(worker->session, worker->bound, worker->name.size), worker->name);
+    return crc_bytes(CRC_NUMBERS(worker->session, kind_of(worker), worker->name.size),
+                     worker->name);
 }
 
 int jq_row_bind_worker(struct jq_sqlite *sqlite, enum jq_sql which,
@@ -92,7 +101,7 @@ int jq_row_bind_worker(struct jq_sqlite *sqlite, enum jq_sql which,
     struct binder b = binder_of(sqlite, which, 1);
 
     bind_number(&b, worker->session);
-    bind_number(&b, worker->bound);
+    bind_number(&b, kind_of(worker));
     bind_crc(&b, crc_worker(worker));
     bind_bytes(&b, worker->name);
     return b.code;
@@ -212,7 +221,9 @@ enum jq_err jq_row_read_worker(sqlite3_stmt *statement, struct jq_worker_record 
     struct jq_worker_record worker = { 0 };
 
     worker.session = read_number(&r);
-    worker.bound = read_number(&r) != 0;
+    const uint64_t kind = read_number(&r);
+    worker.bound = (kind & KIND_BOUND) != 0;
+    worker.is_client = (kind & KIND_CLIENT) != 0;
     const uint32_t crc = read_crc(&r);
     worker.name = read_bytes(&r);
     expect(&r, crc, crc_worker(&worker));

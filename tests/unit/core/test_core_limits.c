@@ -389,7 +389,7 @@ static void a_woken_job_that_cannot_be_granted_keeps_nothing_from_others(void **
     done(d, worker, held[0]);
     assert_int_equal(claim_now(d, stuck[0]), JQ_READY);
     assert_int_equal(claim_now(d, able), JQ_BLOCKED);
-    jq_dlist_remove(&jq_queue_find(d->core, jq_view_str("stuck"))->in_ready);
+    jq_dlist_remove(&jq_queue_find(d->core, jq_view_str("stuck"))->plain.in_turn);
     credit.u.credit.draining = 0;
     driver_apply(d, worker, &credit);
     assert_int_equal(claim_grants(d, worker, held, HELD_MAX), 1);

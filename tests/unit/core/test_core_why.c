@@ -37,7 +37,7 @@ static struct jq_job *make_wait(struct driver *d, uint64_t id, enum jq_job_state
 {
     struct jq_job *job = jq_job_find(d->core, id);
 
-    assert_int_equal(jq_job_reserve(d->core, job->queue, 2), JQ_OK);
+    assert_int_equal(jq_job_reserve(d->core, job), JQ_OK);
     if (job->state != state) {
         if (state == JQ_DELAYED) /* no arrow leads there from READY */
             jq_job_move(d->core, job, JQ_BLOCKED);

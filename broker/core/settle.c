@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * settle.c - SETTLE: what becomes of items that are held, told by whoever knows their fences. The
+ * answer is a promise: it leaves when all of it is durable. */
+#include "broker/core/state.h"
+#include "proto/base/alloc.h"
+#include "proto/base/check.h"
+
+static enum jq_err done(struct jq_core *core, struct jq_job *job)
+{
+    return jq_job_end(core, job, JQ_SUCCEEDED, "");
+}
+
+static enum jq_err give_back(struct jq_core *core, struct jq_job *job, uint64_t ms)
+{
+    JQ_TRY(jq_job_reserve(core, job));
+    JQ_TRY(jq_history_lost(core, job, "given back"));
+    core->count.returned++;
+    job->due_at = ms ? jq_timer_after(core, ms) : 0;
+    jq_job_move(core, job, ms ? JQ_DELAYED : JQ_READY);
+    return JQ_OK;
+}
+
+static enum jq_err extend(struct jq_core *core, struct jq_job *job, uint64_t ms)
+{
+    JQ_TRY(jq_job_reserve(core, job));
+    jq_hold_by_receipt(core, job);
+    job->due_at = jq_timer_after(core, ms);
+    jq_timer_update(core, job);
+    jq_job_store(core, job);
+    return JQ_OK;
+}
+
+static enum jq_err act(struct jq_core *core, struct jq_job *job, const struct jq_settling *settling)
+{
+    switch ((enum jq_settle_action)settling->action) {
+    case JQ_SETTLE_DONE:
+        return done(core, job);
+    case JQ_SETTLE_NACK:
+        return give_back(core, job, settling->ms);
+    case JQ_SETTLE_EXTEND:
+        break;
+    }
+    return extend(core, job, settling->ms);
+}
+
+/* What is wrong with it, if anything; *ret_job is what it is about. */
+static enum jq_err fault_of(const struct jq_core *core, const struct jq_settling *settling,
+                            struct jq_job **ret_job)
+{
+    struct jq_job *job = jq_job_find(core, settling->id);
+
+    *ret_job = job;
+    if (!job)
+        return jq_absent(core, settling->id) == JQ_ENOENT ? JQ_ENOENT : JQ_EALREADY;
+    if (jq_state_is_terminal(job->state))
+        return JQ_EALREADY;
+    if (!job->is_item)
+        return JQ_ESTATE;
+    if (job->state != JQ_RUNNING || job->fence != settling->fence)
+        return JQ_EFENCED;
+    if (settling->action == JQ_SETTLE_EXTEND && settling->ms == 0)
+        return JQ_EINVAL;
+    return JQ_OK;
+}
+
+enum jq_err jq_settle_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    struct jq_settling settling;
+    struct jq_buf acks = { 0 };
+    uint64_t batch = JQ_AT_ONCE;
+    enum jq_err err = JQ_OK;
+
+    for (struct jq_reader r = jq_records_reader(msg->u.settle.items);
+         err == JQ_OK && jq_settling_next(&r, &settling);) {
+        struct jq_job *job;
+        struct jq_ack ack = { .id = settling.id };
+        ack.error = fault_of(core, &settling, &job);
+        if (ack.error == JQ_OK) {
+            err = act(core, job, &settling);
+            batch = jq_batch_number(core);
+        } else if (job && jq_state_is_terminal(job->state) && job->end_batch > batch) {
+            batch = job->end_batch;
+        }
+        core->count.fenced += ack.error == JQ_EFENCED;
+        ack.state = job ? job->state : 0;
+        jq_ack_write(&acks, &ack);
+    }
+    if (err == JQ_OK && !jq_buf_ok(&acks))
+        err = JQ_ENOMEM;
+    if (err != JQ_OK && batch == jq_batch_number(core)) {
+        jq_break_peer(core, peer); /* some of it is done: it asks again, as for a lost answer */
+        err = JQ_OK;
+    } else if (err == JQ_OK) {
+        const struct jq_msg answer = {
+            .tag = JQ_MSG_SETTLED,
+            .correlation = msg->correlation,
+            .u.settled = { .each = jq_records_of(msg->u.settle.items.count, &acks) },
+        };
+        jq_tell(core, peer, batch, &answer);
+    }
+    jq_buf_fini(&acks);
+    return err;
+}
