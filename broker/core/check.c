@@ -14,7 +14,8 @@ static void check_place(const struct jq_core *core, const struct jq_job *job)
         JQ_CHECK(job->in_sorted ? jq_heap_holds(&job->in_heap) && !jq_dlink_used(&job->in_place)
                                 : jq_dlink_used(&job->in_place) && !jq_heap_holds(&job->in_heap));
     else
-        JQ_CHECK(!jq_heap_holds(&job->in_heap) && jq_dlink_used(&job->in_place));
+        JQ_CHECK(jq_heap_holds(&job->in_heap) == (job->hold == JQ_HOLD_FULL) &&
+                 jq_dlink_used(&job->in_place));
     JQ_CHECK(running == (job->worker != NULL));                          /* C2 */
     JQ_CHECK(jq_state_is_terminal(job->state) == (job->result != NULL)); /* C3 */
     if (jq_state_is_terminal(job->state)) {
@@ -62,6 +63,27 @@ static uint64_t check_lane(const struct jq_lane *lane)
     return jq_lane_count(lane);
 }
 
+/* C25, C26: places are taken, kept, or free; nobody waits for one that is free, and nobody stands
+ * aside for want of one. */
+static void check_rooms(const struct jq_core *core, const struct jq_queue *queue)
+{
+    uint64_t reserved = 0, putting = 0;
+    const struct jq_peer *peer;
+
+    for (size_t at = 0; (peer = jq_map_next(&core->peers, &at));)
+        for (struct jq_dlink *r = NULL; (r = jq_dlist_next(&peer->rooms, r));) {
+            const struct jq_putter *room = JQ_ELEMENT(r, struct jq_putter, in_peer);
+            reserved += room->queue == queue && room->is_kept ? room->count : 0;
+            putting += room->queue == queue && !room->is_kept;
+        }
+    JQ_CHECK(reserved == queue->reserved && putting == queue->putting); /* C25 */
+    jq_heap_check(&queue->aside);
+    if (jq_dlink_used(&queue->in_uneven))
+        return; /* about to be */
+    JQ_CHECK(queue->aside.count == 0 || queue->by_state[JQ_READY] >= queue->maxsize); /* C26 */
+    JQ_CHECK(putting == 0 || queue->maxsize > 0);
+}
+
 /* C10: counters kept equal counters counted. */
 static void check_queue(const struct jq_core *core, const struct jq_queue *queue)
 {
@@ -80,6 +102,7 @@ static void check_queue(const struct jq_core *core, const struct jq_queue *queue
     for (unsigned state = JQ_BLOCKED; state < JQ_SUCCEEDED; state++)
         JQ_CHECK(counted[state] == queue->by_state[state]);
     JQ_CHECK(ready == queue->by_state[JQ_READY]);
+    check_rooms(core, queue);
     JQ_CHECK(jq_dlist_empty(&queue->joiners) || jq_queue_unfinished(queue) > 0);   /* C21 */
     for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&queue->getters, at));) { /* C23 */
         const struct jq_getter *getter = JQ_ELEMENT(at, struct jq_getter, in_queue);

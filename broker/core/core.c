@@ -26,6 +26,7 @@ void jq_core_conf_default(struct jq_core_conf *conf)
         .lookups_max = 1024,
         .log_readers_max = 256,
         .watchers_max = 64,
+        .rooms_max = 4096,
         .out_bytes_max = UINT64_C(256) << 20,
         .list_looks_max = 32768,
         .queues_max = JQ_JOBS_PER_FRAME,
@@ -90,7 +91,7 @@ struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
         &core->held,      &core->watchers,        &core->ready_out,
         &core->resolving, &core->limits_in_order, &core->limits_open,
         &core->deletions, &core->stuck,           &core->items_ready,
-        &core->hasty,     &core->by_receipt.jobs
+        &core->hasty,     &core->uneven,          &core->by_receipt.jobs
     };
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         jq_dlist_init(lists[i]);
@@ -201,7 +202,8 @@ jq_ms jq_core_next_at(const struct jq_core *core)
     if (core->ghosts && core->now.mono < core->settled_at)
         at = jq_ms_min(at, core->settled_at);
     at = jq_ms_min(at, core->sweep_at);
-    if (!jq_dlist_empty(&core->resolving) || jq_limit_pending(core))
+    if (!jq_dlist_empty(&core->resolving) || !jq_dlist_empty(&core->uneven) ||
+        jq_limit_pending(core))
         at = jq_ms_min(at, core->now.mono); /* memory ran out */
     if (core->events.due)
         at = jq_ms_min(at, core->now.mono);
@@ -283,6 +285,8 @@ static enum jq_err apply_client(struct jq_core *core, struct jq_peer *peer,
         return jq_limit_set_apply(core, peer, msg);
     case JQ_MSG_LIMIT_ASK:
         return jq_limit_ask_apply(core, peer, msg);
+    case JQ_MSG_ROOM:
+        return jq_room_apply(core, peer, msg);
     case JQ_MSG_GET:
         return jq_get_apply(core, peer, msg);
     case JQ_MSG_PEEK:

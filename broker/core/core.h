@@ -43,6 +43,7 @@ struct jq_core_conf {
     uint32_t lookups_max;     /* requests of it that await the store; default 1024 */
     uint32_t log_readers_max; /* LOG_READs of it that await a job; default 256 */
     uint32_t watchers_max;    /* WATCHes of it; default 64 */
+    uint32_t rooms_max;       /* ROOMs of it; default 4096 */
     uint64_t out_bytes_max;  /* told it and not taken yet: it is dropped past it; default 256 MiB */
     uint32_t list_looks_max; /* jobs looked at for one page of LIST; default 32768 */
     uint32_t queues_max;     /* of all; ENOSPC past it; default 8192, as STATISTICS lists */

@@ -116,5 +116,6 @@ void jq_extra_entered(struct jq_core *core, struct jq_job *job)
 enum jq_err jq_extra_resolve(struct jq_core *core)
 {
     JQ_TRY(jq_edge_resolve(core));
-    return jq_limit_resolve(core);
+    JQ_TRY(jq_limit_resolve(core));
+    return jq_room_resolve(core);
 }

@@ -87,6 +87,9 @@ static void give(struct jq_core *core, struct jq_getter *getter, struct jq_job *
 {
     struct jq_peer *peer = getter->peer;
     struct jq_worker *holder = peer->worker;
+    const uint64_t correlation = getter->correlation, lease_ms = getter->lease_ms;
+
+    jq_getter_free(core, getter); /* first: the last item of a closed queue ends its getters */
 
     job->attempt++;
     job->fence = core->meta.incarnation << 32 | job->attempt;
@@ -95,12 +98,11 @@ static void give(struct jq_core *core, struct jq_getter *getter, struct jq_job *
         jq_blob_drop(job->ran_on);
         job->ran_on = jq_blob_hold(holder->name);
     }
-    job->worker = getter->lease_ms ? &core->by_receipt : holder;
-    job->due_at = getter->lease_ms ? jq_timer_after(core, getter->lease_ms) : 0;
+    job->worker = lease_ms ? &core->by_receipt : holder;
+    job->due_at = lease_ms ? jq_timer_after(core, lease_ms) : 0;
     jq_job_move(core, job, JQ_RUNNING);
     core->count.granted++;
-    tell_item(core, peer, getter->correlation, job, true);
-    jq_getter_free(core, getter);
+    tell_item(core, peer, correlation, job, true);
 }
 
 static bool can_take(const struct jq_getter *getter)

@@ -233,6 +233,8 @@ static void leave(struct jq_core *core, struct jq_job *job)
             jq_queue_turn(core, job->queue);
     } else {
         jq_dlist_remove(&job->in_place);
+        if (job->hold == JQ_HOLD_FULL)
+            jq_heap_remove(&job->queue->aside, &job->in_heap);
         job->hold = JQ_HOLD_NONE;
     }
 }
@@ -242,6 +244,7 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
     job->queue->by_state[job->state]++;
     if (job->state == JQ_READY) {
         jq_lane_put(core, job, fresh);
+        job->queue->excess += !fresh && job->queue->maxsize > 0;
     } else if (job->state == JQ_RUNNING) {
         jq_dlist_append(&job->worker->jobs, &job->in_place);
         job->worker->busy++;
@@ -254,7 +257,11 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
         jq_dlist_append(&core->ended, &job->in_place);
     } else {
         jq_dlist_append(&job->queue->waiting, &job->in_place);
+        if (job->hold == JQ_HOLD_FULL)
+            JQ_CHECK(jq_heap_put(&job->queue->aside, &job->in_heap) == JQ_OK);
     }
+    if (job->queue->maxsize)
+        jq_room_note(core, job->queue);
     jq_timer_update(core, job);
     jq_extra_entered(core, job);
 }
@@ -317,7 +324,9 @@ void jq_job_move(struct jq_core *core, struct jq_job *job, enum jq_job_state to)
     JQ_CHECK(arrows[job->state] & TO(to));
     if (to_running)
         JQ_CHECK(holder != NULL);
+    const enum jq_hold hold = to == JQ_BLOCKED ? job->hold : JQ_HOLD_NONE; /* the caller's */
     leave(core, job);
+    job->hold = hold;
     job->state = to;
     if (to_running)
         job->worker = holder;

@@ -356,6 +356,14 @@ static void drop_broken(struct jq_core *core)
     }
 }
 
+/* Jobs that were granted have left places. True: others may be granted now. */
+static bool resolve_rooms(struct jq_core *core)
+{
+    if (jq_dlist_empty(&core->uneven) || jq_room_resolve(core) != JQ_OK)
+        return false;
+    return jq_grant_due(core) || jq_items_due(core);
+}
+
 bool jq_core_take_effect(struct jq_core *core, struct jq_now now, struct jq_effect *ret_effect)
 {
     core->now = now;
@@ -364,7 +372,7 @@ bool jq_core_take_effect(struct jq_core *core, struct jq_now now, struct jq_effe
             jq_grant_all(core);
         if (jq_items_due(core))
             jq_items_give(core);
-    } while (jq_limit_wake_more(core));
+    } while (resolve_rooms(core) || jq_limit_wake_more(core));
     drop_broken(core);
     for (struct jq_dlink *link; (link = jq_dlist_first(&core->ready_out));) {
         struct jq_out *out = JQ_ELEMENT(link, struct jq_out, link);

@@ -32,6 +32,7 @@ static enum jq_err make(struct jq_core *core, uint64_t id, const struct jq_hello
     peer->silent_at = jq_ms_add(core->now.mono, core->conf.lease_ms);
     jq_dlist_init(&peer->joins);
     jq_dlist_init(&peer->gets);
+    jq_dlist_init(&peer->rooms);
     jq_dlist_init(&peer->readers);
     jq_dlist_init(&peer->watchers);
     JQ_CHECK(jq_map_put(&core->peers, id, peer) == JQ_OK);
@@ -186,6 +187,8 @@ void jq_peer_drop(struct jq_core *core, struct jq_peer *peer)
         jq_joiner_free(JQ_ELEMENT(link, struct jq_joiner, in_peer));
     while ((link = jq_dlist_first(&peer->gets)))
         jq_getter_free(core, JQ_ELEMENT(link, struct jq_getter, in_peer));
+    while ((link = jq_dlist_first(&peer->rooms)))
+        jq_putter_free(core, JQ_ELEMENT(link, struct jq_putter, in_peer));
     while ((link = jq_dlist_first(&peer->readers)))
         jq_log_reader_free(core, JQ_ELEMENT(link, struct jq_log_reader, in_peer));
     while ((link = jq_dlist_first(&peer->watchers)))

@@ -63,6 +63,7 @@ void jq_queue_free(struct jq_queue *queue)
         return;
     jq_lane_fini(&queue->plain);
     jq_lane_fini(&queue->items);
+    jq_heap_fini(&queue->aside);
     jq_blob_drop(queue->name);
     jq_free(queue);
 }
@@ -87,6 +88,8 @@ static enum jq_err make(struct jq_core *core, uint32_t id, enum jq_order_kind or
     jq_lane_init(&queue->items, queue);
     jq_dlist_init(&queue->lanes);
     jq_dlist_init(&queue->getters);
+    jq_dlist_init(&queue->rooms);
+    jq_heap_init(&queue->aside, before[order]);
     jq_dlist_init(&queue->waiting);
     jq_dlist_init(&queue->joiners);
     queue->same_hash = jq_map_remove(&core->queue_names, hash);
@@ -157,7 +160,7 @@ void jq_queue_set_order(struct jq_queue *queue, enum jq_order_kind order)
         return;
     JQ_CHECK(jq_queue_unfinished(queue) == 0);
     queue->order = order;
-    queue->plain.sorted.before = queue->items.sorted.before = before[order];
+    queue->plain.sorted.before = queue->items.sorted.before = queue->aside.before = before[order];
     for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&queue->lanes, at));)
         JQ_ELEMENT(at, struct jq_lane, in_queue)->sorted.before = before[order];
 }

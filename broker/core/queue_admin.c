@@ -30,6 +30,7 @@ void jq_queue_info_of(const struct jq_queue *queue, struct jq_queue_info *ret)
         .kept = queue->kept,
         .kept_bytes = queue->kept_bytes,
         .getters = queue->getting,
+        .putters = queue->putting,
     };
 }
 
@@ -116,6 +117,7 @@ enum jq_err jq_queue_do_apply(struct jq_core *core, struct jq_peer *peer, const 
     case JQ_QUEUE_REOPEN:
         queue->closed = msg->u.queue_do.action == JQ_QUEUE_CLOSE;
         jq_getters_end(core, queue);
+        jq_room_note(core, queue);
         break;
     case JQ_QUEUE_CLOSE_NOW:
     case JQ_QUEUE_PURGE:
@@ -155,8 +157,6 @@ static const char *fault_of(const struct jq_queue_set *set, struct setting *ret)
     order[ret->conf.order.size] = '\0';
     if ((set->fields & JQ_QUEUE_ORDER) && !jq_order_parse(order, &ret->order))
         return "order: fifo, lifo or priority";
-    if ((set->fields & JQ_QUEUE_MAXSIZE) && ret->conf.maxsize)
-        return "maxsize: this broker does not bound queues yet";
     if ((set->fields & JQ_QUEUE_DURABILITY) && ret->conf.durability != JQ_DURABILITY_FULL)
         return "durability: this broker knows full alone yet";
     if ((set->fields & JQ_QUEUE_AGING) && ret->conf.aging_ms)
@@ -170,6 +170,8 @@ static void set_fields(struct jq_queue *queue, const struct setting *s)
 
     if (fields & JQ_QUEUE_ORDER)
         jq_queue_set_order(queue, s->order);
+    if (fields & JQ_QUEUE_MAXSIZE)
+        queue->maxsize = s->conf.maxsize;
     if (fields & JQ_QUEUE_CONCURRENCY)
         queue->concurrency = (uint32_t)s->conf.concurrency;
     if (fields & JQ_QUEUE_ATTEMPTS_MAX)
@@ -225,6 +227,7 @@ enum jq_err jq_queue_set_apply(struct jq_core *core, struct jq_peer *peer, const
         JQ_TRY(jq_queue_get(core, set->name, &queue));
     set_fields(queue, &s);
     jq_queue_turn(core, queue);
+    jq_room_note(core, queue);
     jq_batch_queue(core, queue);
     say(core, peer, msg->correlation, jq_batch_number(core), queue);
     return JQ_OK;

@@ -22,6 +22,7 @@
  *   holders  hold.c     who holds which job: giving up, coming back, leases by receipt
  *   clients  client.c   client sessions: requests and their answers, tied jobs
  *   waits    wait.c     who waits for which job
+ *   rooms    room.c     places of bounded queues, and who waits for them
  *   items    item.c     GET and PEEK: who waits for an item; SETTLE: settle.c
  *   events   events.c   the last state changes, in a ring; who watches: watch.c
  *   lookups  lookup.c   requests that need the store first
@@ -78,6 +79,12 @@ struct jq_queue {
     struct jq_dlist lanes;      /* struct jq_lane.in_queue: jobs for workers with certain tags */
     struct jq_dlist getters;    /* struct jq_getter.in_queue, as they came */
     uint64_t getting;           /* how many */
+    struct jq_dlist rooms;      /* struct jq_putter.in_queue: that wait, as they came */
+    uint64_t putting;           /* how many */
+    uint64_t reserved;          /* places that are kept for ROOMs */
+    struct jq_heap aside;       /* BLOCKED for JQ_HOLD_FULL, in the order of the queue */
+    uint64_t excess;            /* ready jobs that came back to a full queue, to be set aside */
+    struct jq_dlink in_uneven;  /* core->uneven */
     uint64_t op_batch;          /* its counters are op `op_index` of this batch */
     uint32_t op_index;
     bool stored;
@@ -221,6 +228,8 @@ struct jq_peer {
     uint32_t joining;              /* how many */
     struct jq_dlist gets;          /* struct jq_getter.in_peer */
     uint32_t getting;              /* how many */
+    struct jq_dlist rooms;         /* struct jq_putter.in_peer, kept or not */
+    uint32_t putting;              /* how many */
     struct jq_dlist readers;       /* struct jq_log_reader.in_peer */
     struct jq_dlist watchers;      /* struct jq_watcher.in_peer */
     struct jq_out *filling[3];     /* frames of records that more may join, by enum jq_fill */
@@ -346,6 +355,17 @@ struct jq_getter {
     struct jq_dlink in_hasty; /* core->hasty: told EMPTY rather than wait */
 };
 
+/* One ROOM. */
+struct jq_putter {
+    struct jq_peer *peer;
+    struct jq_queue *queue;
+    uint64_t correlation;
+    uint64_t count;
+    bool is_kept;
+    struct jq_dlink in_queue; /* waits */
+    struct jq_dlink in_peer;
+};
+
 /* One LOG_READ of a job that has not ended. */
 struct jq_log_reader {
     uint64_t token; /* correlation towards the worker; core->log_readers */
@@ -407,6 +427,7 @@ struct jq_core {
     struct jq_dlist stuck;       /* likewise, but that no idle worker has the tags */
     uint64_t stuck_changes;      /* lanes that have become so */
     struct jq_dlist items_ready; /* lanes of items that somebody waits for */
+    struct jq_dlist uneven;      /* queues whose places or ready jobs have changed in number */
     struct jq_dlist hasty;       /* struct jq_getter.in_hasty */
     struct jq_heap timers;       /* struct jq_job.in_timers, by timer_at */
     struct jq_dlist resolving;   /* struct jq_extra.in_resolving: ended, and others wait for it; or
@@ -678,6 +699,19 @@ void jq_lanes_served(struct jq_core *core, struct jq_worker *worker);
 bool jq_lane_fits(const struct jq_lane *lane, const struct jq_worker *worker);
 /* The best job of the queue that this worker may run; NULL: none. */
 struct jq_job *jq_lanes_best(const struct jq_queue *queue, const struct jq_worker *worker);
+
+/* ---- room.c ---- */
+JQ_MUST_USE enum jq_err jq_room_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
+/* So many new jobs of a SUBMIT of this connection (NULL: none any more): OK, FULL or MSGSIZE. */
+JQ_MUST_USE enum jq_err jq_room_admit(struct jq_core *core, const struct jq_peer *peer,
+                                      struct jq_queue *queue, uint64_t count,
+                                      char text[JQ_REASON_MAX]);
+void jq_putter_free(struct jq_core *core, struct jq_putter *room);
+void jq_room_withdraw(struct jq_core *core, struct jq_peer *peer, uint64_t correlation);
+bool jq_room_is_full(const struct jq_queue *queue);
+/* Its places are others, or their number is: who waits is served soon. */
+void jq_room_note(struct jq_core *core, struct jq_queue *queue);
+JQ_MUST_USE enum jq_err jq_room_resolve(struct jq_core *core);
 
 /* ---- queue_admin.c, join.c ---- */
 void jq_queue_info_of(const struct jq_queue *queue, struct jq_queue_info *ret);

@@ -106,7 +106,8 @@ struct jq_request_record {
     struct jq_view each; /* encoded acks, when ids are not first_id..first_id+count-1 */
 };
 
-/* A worker session that may hold jobs, or a client's that may hold items; after a restart the broker waits a moment for it. */
+/* A worker session that may hold jobs, or a client's that may hold items; after a restart the
+ * broker waits a moment for it. */
 struct jq_worker_record {
     uint64_t session;
     bool bound;     /* it ends with the broker's process: after a restart it is gone */

@@ -138,6 +138,7 @@ struct accepting {
     uint64_t number;
     bool singly;                    /* older jobs may be taken for some: each has its answer */
     const struct jq_lookup *lookup; /* what the store was asked for; may be NULL */
+    char *text;                     /* why not; JQ_REASON_MAX */
     struct jq_queue *queue;
     struct jq_job **jobs;
     struct jq_request *request;
@@ -254,9 +255,22 @@ static void add_each(struct jq_core *core, struct accepting *a)
     memcpy(each->data, a->each.data, a->each.size);
 }
 
+/* Those that are not taken for older ones need a place. */
+static enum jq_err admit(struct jq_core *core, const struct accepting *a)
+{
+    uint64_t count = a->submit->jobs.count;
+
+    if (a->queue->maxsize == 0 && jq_dlist_empty(&a->queue->rooms) && a->queue->reserved == 0)
+        return JQ_OK;
+    for (uint32_t i = 0; a->singly && i < a->submit->jobs.count; i++)
+        count -= older(core, a, i) != 0;
+    return jq_room_admit(core, a->client->peer, a->queue, count, a->text);
+}
+
+/* FULL, MSGSIZE: the queue has no place for it; `text` may say more. */
 static enum jq_err accept_all(struct jq_core *core, struct jq_client *client, uint64_t number,
                               const struct jq_submit *submit, bool each,
-                              const struct jq_lookup *lookup)
+                              const struct jq_lookup *lookup, char text[JQ_REASON_MAX])
 {
     struct accepting a = {
         .submit = submit,
@@ -264,9 +278,12 @@ static enum jq_err accept_all(struct jq_core *core, struct jq_client *client, ui
         .number = number,
         .singly = each,
         .lookup = lookup,
+        .text = text,
     };
-    const enum jq_err err = prepare(core, &a);
+    enum jq_err err = prepare(core, &a);
 
+    if (err == JQ_OK)
+        err = admit(core, &a);
     if (err != JQ_OK) {
         if (a.request && a.request->each)
             a.request->each->references = 1;
@@ -342,7 +359,7 @@ static enum jq_err go_on(struct jq_core *core, struct jq_client *client, struct 
                  (unsigned long long)gone);
         return JQ_EGONE;
     }
-    return accept_all(core, client, lookup->number[1], &msg.u.submit, each, lookup);
+    return accept_all(core, client, lookup->number[1], &msg.u.submit, each, lookup, text);
 }
 
 /* lookup->number: session, request number, whether each job has an answer of its own. */
@@ -373,6 +390,7 @@ enum jq_err jq_submit_apply(struct jq_core *core, struct jq_peer *peer, const st
     struct jq_client *client = peer->client;
     struct demand demand;
     const char *text;
+    char why[JQ_REASON_MAX] = "";
 
     if (number == 0) {
         jq_tell_error(core, peer, 0, JQ_EINVAL, "SUBMIT needs a request number from 1");
@@ -389,7 +407,7 @@ enum jq_err jq_submit_apply(struct jq_core *core, struct jq_peer *peer, const st
                       "this request was answered, and its answer acknowledged");
         return JQ_OK;
     }
-    const enum jq_err err = validate(core, &msg->u.submit, &demand, &text);
+    enum jq_err err = validate(core, &msg->u.submit, &demand, &text);
     if (err != JQ_OK) {
         jq_tell_error(core, peer, number, err, text);
         return JQ_OK;
@@ -401,5 +419,9 @@ enum jq_err jq_submit_apply(struct jq_core *core, struct jq_peer *peer, const st
     }
     if (demand.asks && !jq_facts_complete(core, &msg->u.submit, NULL))
         return park(core, peer, msg, demand.each, NULL);
-    return accept_all(core, client, number, &msg->u.submit, demand.each, NULL);
+    err = accept_all(core, client, number, &msg->u.submit, demand.each, NULL, why);
+    if (err != JQ_EFULL && err != JQ_EMSGSIZE)
+        return err;
+    jq_tell_error(core, peer, number, err, why[0] ? why : NULL);
+    return JQ_OK;
 }

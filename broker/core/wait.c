@@ -295,5 +295,6 @@ void jq_unwait_apply(struct jq_core *core, struct jq_peer *peer, const struct jq
     if (waiter)
         jq_waiter_free(waiter);
     jq_getter_withdraw(core, peer, msg->correlation);
+    jq_room_withdraw(core, peer, msg->correlation);
     jq_join_withdraw(peer, msg->correlation);
 }
