@@ -282,6 +282,21 @@ int jobq_queue_remove(struct jobq_queue *queue)
 
 /* ---- join ---- */
 
+/* The last end may still be on its way to the disk. */
+enum { JOIN_NOW_MS = 10000 };
+
+/* No time is not enough for any answer: the counters say at once whether there is a reason to ask.
+ */
+static int join_now(struct jobq_queue *queue)
+{
+    struct jobq_queue_info info = { .size = sizeof info };
+    const int rc = jobq_queue_info(queue, &info);
+
+    if (rc != 0)
+        return rc;
+    return info.unfinished ? JOBQ_ETIMEDOUT : jobq_join(queue, JOIN_NOW_MS);
+}
+
 int jobq_join(struct jobq_queue *queue, int64_t timeout_ms)
 {
     const struct jq_msg msg = { .tag = JQ_MSG_JOIN,
@@ -290,6 +305,8 @@ int jobq_join(struct jobq_queue *queue, int64_t timeout_ms)
 
     if (!queue)
         return JOBQ_EINVAL;
+    if (timeout_ms == 0)
+        return join_now(queue);
     const int rc = jq_request(queue->client, &msg, timeout_ms, &answer);
     jq_answer_fini(&answer);
     return rc;

@@ -15,6 +15,28 @@ enum {
     BATCH_BYTES_MAX = 64 << 20,
 };
 
+/* Ids that are given away before the store knows. Half of a block is left when the next is asked
+ * for: at a million ids a second that is half a second. */
+enum { ID_BLOCK = 1 << 20 };
+
+uint64_t jq_batch_loose(struct jq_core *core)
+{
+    if (core->meta.next_id + ID_BLOCK / 2 > core->ids_reserved)
+        core->meta_changed = true;
+    return core->meta.next_id <= core->ids_safe ? JQ_AT_ONCE : jq_batch_number(core);
+}
+
+/* The batch that is being closed says that ids up to there are given away. */
+static void reserve_ids(struct jq_core *core, struct jq_batch *batch)
+{
+    if (core->loose && core->meta.next_id + ID_BLOCK / 2 > core->ids_reserved) {
+        core->ids_reserved = core->meta.next_id + ID_BLOCK;
+        core->ids_batch = batch->number;
+    }
+    if (core->ids_reserved > batch->meta.next_id)
+        batch->meta.next_id = core->ids_reserved;
+}
+
 uint64_t jq_batch_number(const struct jq_core *core)
 {
     return core->meta.commit_sequence + 1;
@@ -170,6 +192,16 @@ void jq_batch_queue(struct jq_core *core, struct jq_queue *queue)
     queue->stored = true;
 }
 
+/* Behind whatever the batch says of its jobs. */
+void jq_batch_queue_delete(struct jq_core *core, struct jq_queue *queue)
+{
+    struct jq_store_op *op = open_op(core, queue->op_batch, queue->op_index);
+
+    if (op)
+        net_away(core, op);
+    append(core, JQ_OP_QUEUE_DELETE)->u.queue.id = queue->id;
+}
+
 static void fill_queue(struct jq_queue_record *record, const struct jq_queue *queue)
 {
     *record = (struct jq_queue_record){
@@ -208,6 +240,8 @@ static void fill_queue(struct jq_queue_record *record, const struct jq_queue *qu
 
 void jq_batch_request(struct jq_core *core, struct jq_client *client, struct jq_request *request)
 {
+    if (request->loose)
+        return;
     struct jq_store_op *op = append(core, JQ_OP_REQUEST_PUT);
 
     op->u.request = (struct jq_request_record){
@@ -228,6 +262,8 @@ void jq_batch_request_delete(struct jq_core *core, struct jq_client *client,
 {
     struct jq_store_op *op = open_op(core, request->batch, request->op_index);
 
+    if (request->loose)
+        return;
     if (op) {
         net_away(core, op);
         return;
@@ -247,7 +283,7 @@ void jq_batch_session_delete(struct jq_core *core, struct jq_client *client)
         struct jq_store_op *op = open_op(core, request->batch, request->op_index);
         if (op)
             net_away(core, op);
-        else
+        else if (!request->loose)
             any_stored = true;
     }
     if (any_stored)
@@ -350,6 +386,7 @@ struct jq_batch *jq_core_take_batch(struct jq_core *core, struct jq_now now)
     core->meta.commit_sequence++;
     batch->number = core->meta.commit_sequence;
     batch->meta = core->meta;
+    reserve_ids(core, batch);
     core->meta_changed = false;
     core->batch = NULL;
     fold(core, batch);

@@ -19,8 +19,8 @@ static void check_place(const struct jq_core *core, const struct jq_job *job)
     JQ_CHECK(running == (job->worker != NULL));                          /* C2 */
     JQ_CHECK(jq_state_is_terminal(job->state) == (job->result != NULL)); /* C3 */
     if (jq_state_is_terminal(job->state)) {
-        JQ_CHECK(job->end_batch > core->durable);                               /* C4 */
-        JQ_CHECK(jq_dlist_empty(&job->waits) && jq_dlist_empty(&job->readers)); /* C5 */
+        JQ_CHECK(job->end_batch > core->durable || !jq_dlist_empty(&core->resolving)); /* C4 */
+        JQ_CHECK(jq_dlist_empty(&job->waits) && jq_dlist_empty(&job->readers));        /* C5 */
         JQ_CHECK(!jq_dlink_used(&job->in_tied));
     }
     JQ_CHECK(job->crashes <= job->attempt); /* C6 */
@@ -88,7 +88,7 @@ static void check_rooms(const struct jq_core *core, const struct jq_queue *queue
 static void check_queue(const struct jq_core *core, const struct jq_queue *queue)
 {
     uint64_t ready = check_lane(&queue->plain) + check_lane(&queue->items);
-    uint64_t counted[JQ_JOB_STATES] = { 0 }, getting = 0;
+    uint64_t counted[JQ_JOB_STATES] = { 0 }, doomed[JQ_JOB_STATES] = { 0 }, getting = 0;
 
     for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&queue->lanes, at));) {
         const struct jq_lane *lane = JQ_ELEMENT(at, struct jq_lane, in_queue);
@@ -98,9 +98,13 @@ static void check_queue(const struct jq_core *core, const struct jq_queue *queue
     for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->all, at));) {
         const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_all);
         counted[job->state] += job->queue == queue;
+        doomed[job->state] += job->queue == queue && jq_purge_dooms(job);
     }
-    for (unsigned state = JQ_BLOCKED; state < JQ_SUCCEEDED; state++)
+    for (unsigned state = JQ_BLOCKED; state < JQ_SUCCEEDED; state++) {
         JQ_CHECK(counted[state] == queue->by_state[state]);
+        JQ_CHECK(doomed[state] == queue->doomed[state]); /* C27 */
+    }
+    JQ_CHECK((queue->purge_before > 0) == jq_dlink_used(&queue->in_purging));
     JQ_CHECK(ready == queue->by_state[JQ_READY]);
     check_rooms(core, queue);
     JQ_CHECK(jq_dlist_empty(&queue->joiners) || jq_queue_unfinished(queue) > 0);   /* C21 */
@@ -110,8 +114,7 @@ static void check_queue(const struct jq_core *core, const struct jq_queue *queue
         getting++;
     }
     JQ_CHECK(getting == queue->getting);
-    JQ_CHECK(!queue->closed || getting == 0 ||
-             jq_queue_unfinished(queue) > queue->by_state[JQ_RUNNING]);
+    JQ_CHECK(!queue->closed || getting == 0 || jq_queue_waiting(queue) > 0);
 }
 
 /* C22: nobody who is idle serves a lane that waits aside. */

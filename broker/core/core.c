@@ -85,14 +85,25 @@ struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
     jq_heap_init(&core->leases, lease_before);
     jq_heap_init(&core->due, due_before);
     jq_heap_init(&core->timers, timer_before);
-    struct jq_dlist *const lists[] = {
-        &core->all,       &core->ended,           &core->ready,
-        &core->idle,      &core->broken,          &core->workers_in_order,
-        &core->held,      &core->watchers,        &core->ready_out,
-        &core->resolving, &core->limits_in_order, &core->limits_open,
-        &core->deletions, &core->stuck,           &core->items_ready,
-        &core->hasty,     &core->uneven,          &core->by_receipt.jobs
-    };
+    struct jq_dlist *const lists[] = { &core->all,
+                                       &core->ended,
+                                       &core->ready,
+                                       &core->idle,
+                                       &core->broken,
+                                       &core->workers_in_order,
+                                       &core->held,
+                                       &core->watchers,
+                                       &core->ready_out,
+                                       &core->resolving,
+                                       &core->limits_in_order,
+                                       &core->limits_open,
+                                       &core->deletions,
+                                       &core->stuck,
+                                       &core->items_ready,
+                                       &core->purging,
+                                       &core->hasty,
+                                       &core->uneven,
+                                       &core->by_receipt.jobs };
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         jq_dlist_init(lists[i]);
     if (jq_events_init(core) != JQ_OK) {
@@ -205,6 +216,8 @@ jq_ms jq_core_next_at(const struct jq_core *core)
     if (!jq_dlist_empty(&core->resolving) || !jq_dlist_empty(&core->uneven) ||
         jq_limit_pending(core))
         at = jq_ms_min(at, core->now.mono); /* memory ran out */
+    if (!jq_dlist_empty(&core->purging) && !jq_core_crowded(core))
+        at = jq_ms_min(at, core->ghosts ? core->settled_at : core->now.mono);
     if (core->events.due)
         at = jq_ms_min(at, core->now.mono);
     if (core->batch && core->batch->count)
@@ -219,6 +232,7 @@ enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now)
     JQ_TRY(jq_worker_tick(core));
     JQ_TRY(jq_timer_tick(core));
     JQ_TRY(jq_client_tick(core));
+    JQ_TRY(jq_purge_tick(core));
     jq_sweep_tick(core);
     if (core->events.due)
         jq_events_tell(core);
@@ -395,6 +409,8 @@ enum jq_err jq_core_durable(struct jq_core *core, struct jq_now now, uint64_t nu
         jq_trace(core, JQ_TRACE_WARN, space_low ? "store.low" : "store.roomy", "batch=%llu",
                  (unsigned long long)number);
     core->space_low = space_low;
+    if (number >= core->ids_batch)
+        core->ids_safe = core->ids_reserved;
     jq_outbox_release(core);
     jq_events_tell(core);
     jq_job_forget_durable(core);

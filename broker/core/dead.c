@@ -97,7 +97,7 @@ static enum jq_err retry_one(struct jq_core *core, const struct jq_loaded_job *r
         return JQ_ESTATE;
     if (!queue)
         return JQ_EGONE;
-    if (queue->closed)
+    if (queue->closed || queue->removing)
         return JQ_ECLOSED;
     return row->job.damaged ? JQ_ECORRUPT : revive(core, queue, row);
 }

@@ -137,7 +137,7 @@ enum jq_err jq_done_apply(struct jq_core *core, struct jq_peer *peer, const stru
         if (fits && job->state == JQ_RUNNING && job->worker == peer->worker) {
             err = finish(core, job, &outcome);
             if (err == JQ_OK)
-                acknowledge(core, peer, jq_batch_number(core), &outcome);
+                acknowledge(core, peer, jq_job_promise(core, job), &outcome);
         } else if (fits && jq_state_is_terminal(job->state)) {
             acknowledge(core, peer, job->end_batch, &outcome); /* sent again */
         } else if (fits && job->fence_done) {

@@ -117,5 +117,7 @@ enum jq_err jq_extra_resolve(struct jq_core *core)
 {
     JQ_TRY(jq_edge_resolve(core));
     JQ_TRY(jq_limit_resolve(core));
-    return jq_room_resolve(core);
+    JQ_TRY(jq_room_resolve(core));
+    jq_job_forget_durable(core); /* those that are not stored */
+    return JQ_OK;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * item.c - items of queues, taken by clients: GET and PEEK. Whoever waits is served in the order of
- * arrival. A grant of an item promises nobody anything and leaves at once, like that of a job; what
- * becomes of it is SETTLE's (settle.c). */
+ * arrival. A grant to a session promises nobody anything and leaves at once, like that of a job;
+ * what becomes of it is SETTLE's (settle.c). */
 #include "broker/core/state.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
@@ -48,7 +48,7 @@ void jq_getters_end(struct jq_core *core, struct jq_queue *queue)
 {
     struct jq_dlink *link;
 
-    if (!queue->closed || jq_queue_unfinished(queue) > queue->by_state[JQ_RUNNING])
+    if (!queue->closed || jq_queue_waiting(queue) > 0)
         return;
     while ((link = jq_dlist_first(&queue->getters)))
         refuse(core, JQ_ELEMENT(link, struct jq_getter, in_queue), JQ_ECLOSED);
@@ -63,7 +63,7 @@ bool jq_items_due(const struct jq_core *core)
 }
 
 static void tell_item(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                      const struct jq_job *job, bool is_held)
+                      uint64_t batch, const struct jq_job *job, bool is_held)
 {
     const struct jq_msg msg = {
         .tag = JQ_MSG_ITEM,
@@ -80,9 +80,10 @@ static void tell_item(struct jq_core *core, struct jq_peer *peer, uint64_t corre
         },
     };
 
-    jq_tell(core, peer, JQ_AT_ONCE, &msg);
+    jq_tell(core, peer, batch, &msg);
 }
 
+/* A receipt is a promise: no session will come back and say that it holds the item. */
 static void give(struct jq_core *core, struct jq_getter *getter, struct jq_job *job)
 {
     struct jq_peer *peer = getter->peer;
@@ -102,7 +103,8 @@ static void give(struct jq_core *core, struct jq_getter *getter, struct jq_job *
     job->due_at = lease_ms ? jq_timer_after(core, lease_ms) : 0;
     jq_job_move(core, job, JQ_RUNNING);
     core->count.granted++;
-    tell_item(core, peer, correlation, job, true);
+    tell_item(core, peer, correlation, lease_ms ? jq_job_promise(core, job) : JQ_AT_ONCE, job,
+              true);
 }
 
 static bool can_take(const struct jq_getter *getter)
@@ -160,6 +162,11 @@ static enum jq_err queue_of(struct jq_core *core, struct jq_peer *peer, uint64_t
                             const struct jq_get *get, struct jq_queue **ret_queue)
 {
     *ret_queue = jq_queue_find(core, get->queue);
+    if (*ret_queue && (*ret_queue)->removing) {
+        jq_tell_error(core, peer, correlation, JQ_ECLOSED, "it is being removed");
+        *ret_queue = NULL;
+        return JQ_OK;
+    }
     if (*ret_queue)
         return JQ_OK;
     if (!jq_name_valid(get->queue))
@@ -218,7 +225,7 @@ enum jq_err jq_peek_apply(struct jq_core *core, struct jq_peer *peer, const stru
     const struct jq_job *job = queue ? jq_lane_first(&queue->items) : NULL;
 
     if (job)
-        tell_item(core, peer, msg->correlation, job, false);
+        tell_item(core, peer, msg->correlation, JQ_AT_ONCE, job, false);
     else
         jq_tell_error(core, peer, msg->correlation, queue ? JQ_EEMPTY : JQ_ENOENT,
                       queue ? NULL : "no such queue");

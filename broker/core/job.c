@@ -115,10 +115,13 @@ void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
         .queue = job->queue->id,
         .state = job->state,
         .priority = job->priority,
-        .flags = job->flags | (job->cancel_asked ? JQ_JOB_STORED_CANCEL : 0) |
-                 (job->quarantined ? JQ_JOB_STORED_QUARANTINED : 0) |
-                 (job->retried ? JQ_JOB_STORED_RETRIED : 0) |
-                 (job->after_retried ? JQ_JOB_STORED_AFTER_RETRIED : 0),
+        .flags =
+            job->flags | (job->cancel_asked ? JQ_JOB_STORED_CANCEL : 0) |
+            (job->quarantined ? JQ_JOB_STORED_QUARANTINED : 0) |
+            (job->retried ? JQ_JOB_STORED_RETRIED : 0) |
+            (job->after_retried ? JQ_JOB_STORED_AFTER_RETRIED : 0) |
+            (job->spared_of && job->spared_of == job->queue->purge_before ? JQ_JOB_STORED_SPARED
+                                                                          : 0),
         .attempt = job->attempt,
         .crashes = job->crashes,
         .fence = job->fence,
@@ -220,6 +223,11 @@ enum jq_err jq_jobs_reserve(struct jq_core *core, struct jq_job *const *jobs, si
 static void leave(struct jq_core *core, struct jq_job *job)
 {
     job->queue->by_state[job->state]--;
+    if (job->queue->purge_before) {
+        job->queue->doomed[job->state] -= jq_purge_dooms(job);
+        if (job->state == JQ_RUNNING)
+            jq_purge_spare(job);
+    }
     jq_extra_leaves(core, job);
     if (job->state == JQ_READY) {
         jq_lane_remove(core, job);
@@ -242,6 +250,8 @@ static void leave(struct jq_core *core, struct jq_job *job)
 static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
 {
     job->queue->by_state[job->state]++;
+    if (job->queue->purge_before)
+        job->queue->doomed[job->state] += jq_purge_dooms(job);
     if (job->state == JQ_READY) {
         jq_lane_put(core, job, fresh);
         job->queue->excess += !fresh && job->queue->maxsize > 0;
@@ -253,8 +263,11 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
         job->fence_done = false;
     } else if (jq_state_is_terminal(job->state)) {
         jq_dlist_remove(&job->in_tied);
-        job->end_batch = jq_batch_number(core);
-        jq_dlist_append(&core->ended, &job->in_place);
+        job->end_batch = jq_job_promise(core, job);
+        if (job->end_batch == JQ_AT_ONCE)
+            jq_dlist_put_before(core->ended.head.next, &job->in_place);
+        else
+            jq_dlist_append(&core->ended, &job->in_place);
     } else {
         jq_dlist_append(&job->queue->waiting, &job->in_place);
         if (job->hold == JQ_HOLD_FULL)
@@ -298,14 +311,42 @@ void jq_job_revive(struct jq_core *core, struct jq_job *job)
 {
     JQ_CHECK(jq_idmap_put(&core->jobs, job->id, job) == JQ_OK);
     jq_dlist_put_before(place_of(core, job->id), &job->in_all);
+    jq_purge_spare(job);
     enter(core, job, false);
     jq_job_store(core, job);
     jq_watch_moved(core, job);
 }
 
+bool jq_job_is_volatile(const struct jq_job *job)
+{
+    return !job->stored && job->queue->durability == JQ_DURABILITY_MEMORY;
+}
+
+uint64_t jq_job_promise(const struct jq_core *core, const struct jq_job *job)
+{
+    return jq_job_is_volatile(job) ? JQ_AT_ONCE : jq_batch_number(core);
+}
+
 void jq_job_store(struct jq_core *core, struct jq_job *job)
 {
+    if (jq_job_is_volatile(job))
+        return;
     jq_batch_job(core, job);
+    jq_batch_queue(core, job->queue);
+}
+
+/* It has just moved. */
+static void store_moved(struct jq_core *core, struct jq_job *job)
+{
+    if (jq_job_is_volatile(job))
+        return;
+    if (job->state == JQ_SUCCEEDED && (job->flags & JQ_JOB_DISCARD)) {
+        jq_batch_job_delete(core, job);
+    } else {
+        if (jq_state_is_terminal(job->state))
+            jq_kept_ended(core, job);
+        jq_batch_job(core, job);
+    }
     jq_batch_queue(core, job->queue);
 }
 
@@ -331,14 +372,7 @@ void jq_job_move(struct jq_core *core, struct jq_job *job, enum jq_job_state to)
     if (to_running)
         job->worker = holder;
     enter(core, job, false);
-    if (to == JQ_SUCCEEDED && (job->flags & JQ_JOB_DISCARD)) {
-        jq_batch_job_delete(core, job);
-    } else {
-        if (jq_state_is_terminal(to))
-            jq_kept_ended(core, job);
-        jq_batch_job(core, job);
-    }
-    jq_batch_queue(core, job->queue);
+    store_moved(core, job);
     jq_watch_moved(core, job);
     jq_log_job_moved(core, job);
     if (job->queue->closed)
@@ -375,7 +409,8 @@ void jq_job_forget_durable(struct jq_core *core)
 {
     for (struct jq_dlink *link; (link = jq_dlist_first(&core->ended));) {
         struct jq_job *job = JQ_ELEMENT(link, struct jq_job, in_place);
-        if (job->end_batch > core->durable)
+        if (job->end_batch > core->durable ||
+            (job->extra && jq_dlink_used(&job->extra->in_resolving)))
             return;
         JQ_CHECK(jq_dlist_empty(&job->waits) && jq_dlist_empty(&job->readers));
         jq_dlist_remove(&job->in_place);

@@ -50,7 +50,7 @@ enum jq_err jq_join_apply(struct jq_core *core, struct jq_peer *peer, const stru
 {
     struct jq_queue *queue = jq_queue_find(core, msg->u.join.queue);
 
-    if (!queue) {
+    if (!queue || queue->removing) {
         jq_tell_error(core, peer, msg->correlation, JQ_ENOENT, "no such queue");
         return JQ_OK;
     }

@@ -193,6 +193,7 @@ bool jq_lane_may_run(const struct jq_lane *lane)
     const struct jq_queue *queue = lane->queue;
 
     return (lane->sorted.count > 0 || !jq_dlist_empty(&lane->fresh)) && !queue->paused &&
+           !queue->purge_before &&
            (queue->concurrency == 0 || queue->by_state[JQ_RUNNING] < queue->concurrency) &&
            (lane != &queue->items || !jq_dlist_empty(&queue->getters));
 }

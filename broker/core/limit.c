@@ -130,16 +130,22 @@ static void line_drop(struct jq_limit_line *line)
         limiter_free(limiter);
 }
 
-static struct jq_limit_line *line_of(struct jq_limiter *limiter, struct jq_queue *queue)
+static struct jq_limit_line *find_line(struct jq_limiter *limiter, const struct jq_queue *queue)
 {
     for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&limiter->lines, at));) {
         struct jq_limit_line *line = JQ_ELEMENT(at, struct jq_limit_line, in_limiter);
         if (line->queue == queue)
             return line;
     }
-    struct jq_limit_line *line = jq_alloc_zero(1, sizeof *line);
-    if (!line)
-        return NULL;
+    return NULL;
+}
+
+static struct jq_limit_line *line_of(struct jq_limiter *limiter, struct jq_queue *queue)
+{
+    struct jq_limit_line *line = find_line(limiter, queue);
+
+    if (line || !(line = jq_alloc_zero(1, sizeof *line)))
+        return line;
     line->limiter = limiter;
     line->queue = queue;
     jq_heap_init(&line->waiting, before);
@@ -234,6 +240,16 @@ void jq_limit_said(struct jq_core *core, struct jq_job *job)
             continue;
         limiter->said = (uint32_t)limit.max;
         note(limiter);
+    }
+}
+
+void jq_limit_reorder(struct jq_core *core, const struct jq_queue *queue)
+{
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->limits_in_order, at));) {
+        struct jq_limiter *limiter = JQ_ELEMENT(at, struct jq_limiter, in_all);
+        struct jq_limit_line *line = find_line(limiter, queue);
+        if (line)
+            jq_heap_rebuild(&line->waiting);
     }
 }
 

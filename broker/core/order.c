@@ -31,7 +31,7 @@ bool jq_order_before(enum jq_order_kind order, struct jq_order_key a, struct jq_
 {
     if (order == JQ_LIFO)
         return a.id > b.id;
-    if (order == JQ_PRIORITY && a.priority != b.priority)
-        return a.priority < b.priority;
+    if (order == JQ_PRIORITY && a.rank != b.rank)
+        return a.rank < b.rank;
     return a.id < b.id;
 }

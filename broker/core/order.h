@@ -16,7 +16,7 @@ enum jq_order_kind { JQ_FIFO = 0, JQ_LIFO = 1, JQ_PRIORITY = 2 };
 enum { JQ_ORDER_KINDS = 3 };
 
 struct jq_order_key {
-    int32_t priority; /* 0 in FIFO and LIFO */
+    int64_t rank; /* of PRIORITY alone; lower first */
     uint64_t id;
 };
 

@@ -7,9 +7,21 @@
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 
+/* With aging, `aging_ms` of waiting are worth one priority: a job is overtaken by one of a lower
+ * number only if that was submitted less than aging_ms for each number between them after it. The
+ * rank of a job never changes. */
+static int64_t rank_of(const struct jq_job *job)
+{
+    const uint64_t aging_ms = job->queue->aging_ms;
+
+    if (aging_ms == 0)
+        return job->priority;
+    return (int64_t)job->priority * (int64_t)aging_ms + job->created_at / 1000000;
+}
+
 static struct jq_order_key key_of(const struct jq_job *job)
 {
-    return (struct jq_order_key){ .priority = job->priority, .id = job->id };
+    return (struct jq_order_key){ .rank = rank_of(job), .id = job->id };
 }
 
 static const struct jq_job *job_of(const struct jq_heap_node *node)
@@ -19,12 +31,12 @@ static const struct jq_job *job_of(const struct jq_heap_node *node)
 
 static bool fifo_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
 {
-    return jq_order_before(JQ_FIFO, key_of(job_of(a)), key_of(job_of(b)));
+    return job_of(a)->id < job_of(b)->id;
 }
 
 static bool lifo_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
 {
-    return jq_order_before(JQ_LIFO, key_of(job_of(a)), key_of(job_of(b)));
+    return job_of(a)->id > job_of(b)->id;
 }
 
 static bool priority_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
@@ -142,6 +154,7 @@ enum jq_err jq_queue_restore(struct jq_core *core, const struct jq_queue_record 
     queue->keep_bytes = r->keep_bytes;
     queue->keep_count = r->keep_count;
     queue->aging_ms = r->aging_ms;
+    core->loose |= queue->durability != JQ_DURABILITY_FULL;
     return JQ_OK;
 }
 
@@ -158,15 +171,53 @@ void jq_queue_set_order(struct jq_queue *queue, enum jq_order_kind order)
 {
     if (order == queue->order)
         return;
-    JQ_CHECK(jq_queue_unfinished(queue) == 0);
+    JQ_CHECK(jq_queue_unfinished(queue) + jq_queue_doomed(queue) == 0);
     queue->order = order;
     queue->plain.sorted.before = queue->items.sorted.before = queue->aside.before = before[order];
     for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&queue->lanes, at));)
         JQ_ELEMENT(at, struct jq_lane, in_queue)->sorted.before = before[order];
 }
 
+void jq_queue_set_aging(struct jq_core *core, struct jq_queue *queue, uint64_t aging_ms)
+{
+    if (aging_ms == queue->aging_ms)
+        return;
+    queue->aging_ms = aging_ms;
+    jq_heap_rebuild(&queue->plain.sorted);
+    jq_heap_rebuild(&queue->items.sorted);
+    jq_heap_rebuild(&queue->aside);
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&queue->lanes, at));)
+        jq_heap_rebuild(&JQ_ELEMENT(at, struct jq_lane, in_queue)->sorted);
+    jq_limit_reorder(core, queue);
+}
+
 uint64_t jq_queue_unfinished(const struct jq_queue *queue)
 {
-    return queue->by_state[JQ_BLOCKED] + queue->by_state[JQ_DELAYED] + queue->by_state[JQ_READY] +
-           queue->by_state[JQ_RUNNING];
+    return jq_queue_waiting(queue) + queue->by_state[JQ_RUNNING];
+}
+
+uint64_t jq_queue_waiting(const struct jq_queue *queue)
+{
+    return queue->by_state[JQ_BLOCKED] + queue->by_state[JQ_DELAYED] + queue->by_state[JQ_READY] -
+           jq_queue_doomed(queue);
+}
+
+uint64_t jq_queue_doomed(const struct jq_queue *queue)
+{
+    return queue->doomed[JQ_BLOCKED] + queue->doomed[JQ_DELAYED] + queue->doomed[JQ_READY];
+}
+
+void jq_queue_forget(struct jq_core *core, struct jq_queue *queue)
+{
+    const uint64_t hash = jq_name_hash(core, jq_blob_view(queue->name));
+    struct jq_queue *first = jq_map_remove(&core->queue_names, hash), **at = &first;
+
+    while (*at != queue)
+        at = &(*at)->same_hash;
+    *at = queue->same_hash;
+    if (first)
+        JQ_CHECK(jq_map_put(&core->queue_names, hash, first) == JQ_OK);
+    jq_map_remove(&core->queues, queue->id);
+    jq_dlist_remove(&queue->in_uneven);
+    jq_queue_free(queue);
 }

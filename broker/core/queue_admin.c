@@ -14,14 +14,15 @@ void jq_queue_info_of(const struct jq_queue *queue, struct jq_queue_info *ret)
         .name = jq_blob_view(queue->name),
         .order = jq_view_str(jq_order_name(queue->order)),
         .maxsize = queue->maxsize,
-        .blocked = queue->by_state[JQ_BLOCKED],
-        .delayed = queue->by_state[JQ_DELAYED],
-        .ready = queue->by_state[JQ_READY],
+        .blocked = queue->by_state[JQ_BLOCKED] - queue->doomed[JQ_BLOCKED],
+        .delayed = queue->by_state[JQ_DELAYED] - queue->doomed[JQ_DELAYED],
+        .ready = queue->by_state[JQ_READY] - queue->doomed[JQ_READY],
         .running = queue->by_state[JQ_RUNNING],
         .unfinished = jq_queue_unfinished(queue),
         .succeeded = queue->by_state[JQ_SUCCEEDED],
         .failed = queue->by_state[JQ_FAILED],
-        .cancelled = queue->by_state[JQ_CANCELLED],
+        .cancelled = queue->by_state[JQ_CANCELLED] + jq_queue_doomed(queue),
+        .purging = jq_queue_doomed(queue),
         .expired = queue->by_state[JQ_EXPIRED],
         .skipped = queue->by_state[JQ_SKIPPED],
         .paused = queue->paused,
@@ -51,8 +52,8 @@ static void conf_of(const struct jq_queue *queue, struct jq_queue_conf *ret)
     };
 }
 
-static void say(struct jq_core *core, struct jq_peer *peer, uint64_t correlation, uint64_t batch,
-                const struct jq_queue *queue)
+void jq_queue_said(struct jq_core *core, struct jq_peer *peer, uint64_t correlation, uint64_t batch,
+                   const struct jq_queue *queue, uint64_t count)
 {
     struct jq_buf infos = { 0 }, confs = { 0 };
     struct jq_queue_info info;
@@ -68,9 +69,12 @@ static void say(struct jq_core *core, struct jq_peer *peer, uint64_t correlation
         .u.queue_said = {
             .info = jq_records_of(1, &infos),
             .conf = jq_records_of(1, &confs),
+            .count = count,
         },
     };
-    if (jq_buf_ok(&infos) && jq_buf_ok(&confs))
+    if (!peer)
+        ; /* its connection is lost */
+    else if (jq_buf_ok(&infos) && jq_buf_ok(&confs))
         jq_tell(core, peer, batch, &msg);
     else
         jq_break_peer(core, peer); /* what it asked for may have been done */
@@ -94,7 +98,7 @@ enum jq_err jq_queue_ask_apply(struct jq_core *core, struct jq_peer *peer, const
     const struct jq_queue *queue = find(core, peer, msg->correlation, msg->u.queue_ask.name);
 
     if (queue)
-        say(core, peer, msg->correlation, JQ_AT_ONCE, queue);
+        jq_queue_said(core, peer, msg->correlation, JQ_AT_ONCE, queue, 0);
     return JQ_OK;
 }
 
@@ -103,9 +107,14 @@ enum jq_err jq_queue_ask_apply(struct jq_core *core, struct jq_peer *peer, const
 enum jq_err jq_queue_do_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
 {
     struct jq_queue *queue = find(core, peer, msg->correlation, msg->u.queue_do.name);
+    uint64_t count = 0;
 
     if (!queue)
         return JQ_OK;
+    if (queue->removing) {
+        jq_tell_error(core, peer, msg->correlation, JQ_ESTATE, "it is being removed");
+        return JQ_OK;
+    }
     JQ_TRY(jq_batch_reserve(core, 1));
     switch ((enum jq_queue_action)msg->u.queue_do.action) {
     case JQ_QUEUE_PAUSE:
@@ -121,14 +130,20 @@ enum jq_err jq_queue_do_apply(struct jq_core *core, struct jq_peer *peer, const 
         break;
     case JQ_QUEUE_CLOSE_NOW:
     case JQ_QUEUE_PURGE:
+        queue->closed = queue->closed || msg->u.queue_do.action == JQ_QUEUE_CLOSE_NOW;
+        jq_purge_start(core, queue, &count);
+        jq_getters_end(core, queue);
+        jq_room_note(core, queue);
+        break;
     case JQ_QUEUE_REMOVE:
+        return jq_remove_queue(core, peer, msg->correlation, queue);
     default:
-        jq_tell_error(core, peer, msg->correlation, JQ_ESTATE,
-                      "this broker does not do that to a queue yet");
+        jq_tell_error(core, peer, msg->correlation, JQ_EINVAL,
+                      "QUEUE_DO has an action that this broker does not know");
         return JQ_OK;
     }
     jq_batch_queue(core, queue);
-    say(core, peer, msg->correlation, jq_batch_number(core), queue);
+    jq_queue_said(core, peer, msg->correlation, jq_batch_number(core), queue, count);
     return JQ_OK;
 }
 
@@ -157,14 +172,12 @@ static const char *fault_of(const struct jq_queue_set *set, struct setting *ret)
     order[ret->conf.order.size] = '\0';
     if ((set->fields & JQ_QUEUE_ORDER) && !jq_order_parse(order, &ret->order))
         return "order: fifo, lifo or priority";
-    if ((set->fields & JQ_QUEUE_DURABILITY) && ret->conf.durability != JQ_DURABILITY_FULL)
-        return "durability: this broker knows full alone yet";
-    if ((set->fields & JQ_QUEUE_AGING) && ret->conf.aging_ms)
-        return "aging: this broker does not know it yet";
+    if ((set->fields & JQ_QUEUE_AGING) && ret->conf.aging_ms > INT32_MAX)
+        return "aging: at most 2147483647 ms, which is 24 days";
     return NULL;
 }
 
-static void set_fields(struct jq_queue *queue, const struct setting *s)
+static void set_fields(struct jq_core *core, struct jq_queue *queue, const struct setting *s)
 {
     const uint64_t fields = s->fields;
 
@@ -172,6 +185,11 @@ static void set_fields(struct jq_queue *queue, const struct setting *s)
         jq_queue_set_order(queue, s->order);
     if (fields & JQ_QUEUE_MAXSIZE)
         queue->maxsize = s->conf.maxsize;
+    if (fields & JQ_QUEUE_DURABILITY)
+        queue->durability = (enum jq_durability)s->conf.durability;
+    core->loose |= queue->durability != JQ_DURABILITY_FULL;
+    if (fields & JQ_QUEUE_AGING)
+        jq_queue_set_aging(core, queue, s->conf.aging_ms);
     if (fields & JQ_QUEUE_CONCURRENCY)
         queue->concurrency = (uint32_t)s->conf.concurrency;
     if (fields & JQ_QUEUE_ATTEMPTS_MAX)
@@ -203,7 +221,7 @@ static enum jq_err may_set(const struct jq_core *core, const struct jq_queue *qu
         return JQ_ENOSPC;
     }
     if (queue && (s->fields & JQ_QUEUE_ORDER) && s->order != queue->order &&
-        jq_queue_unfinished(queue) > 0) {
+        jq_queue_unfinished(queue) + jq_queue_doomed(queue) > 0) {
         *ret_text = "its order can change only while nothing of it is unfinished";
         return set->mode == JQ_QUEUE_DECLARE ? JQ_EEXIST : JQ_ESTATE;
     }
@@ -216,7 +234,9 @@ enum jq_err jq_queue_set_apply(struct jq_core *core, struct jq_peer *peer, const
     struct jq_queue *queue = jq_queue_find(core, set->name);
     struct setting s;
     const char *text = fault_of(set, &s);
-    const enum jq_err err = text ? JQ_EINVAL : may_set(core, queue, set, &s, &text);
+    const enum jq_err err = text                       ? JQ_EINVAL
+                            : queue && queue->removing ? JQ_ESTATE
+                                                       : may_set(core, queue, set, &s, &text);
 
     if (err != JQ_OK) {
         jq_tell_error(core, peer, msg->correlation, err, text);
@@ -225,10 +245,10 @@ enum jq_err jq_queue_set_apply(struct jq_core *core, struct jq_peer *peer, const
     JQ_TRY(jq_batch_reserve(core, 2));
     if (!queue)
         JQ_TRY(jq_queue_get(core, set->name, &queue));
-    set_fields(queue, &s);
+    set_fields(core, queue, &s);
     jq_queue_turn(core, queue);
     jq_room_note(core, queue);
     jq_batch_queue(core, queue);
-    say(core, peer, msg->correlation, jq_batch_number(core), queue);
+    jq_queue_said(core, peer, msg->correlation, jq_batch_number(core), queue, 0);
     return JQ_OK;
 }

@@ -99,6 +99,7 @@ enum jq_err jq_core_restore_job(struct jq_core *core, const struct jq_job_record
     job->cancel_asked = (record->flags & JQ_JOB_STORED_CANCEL) != 0;
     job->retried = (record->flags & JQ_JOB_STORED_RETRIED) != 0;
     job->after_retried = (record->flags & JQ_JOB_STORED_AFTER_RETRIED) != 0;
+    job->spared_of = record->flags & JQ_JOB_STORED_SPARED ? queue->purge_before : 0;
     job->damaged = record->damaged;
     job->restored = true;
     job->stored = true;
@@ -172,6 +173,7 @@ enum jq_err jq_core_start(struct jq_core *core, struct jq_now now)
     for (size_t at = 0; (client = jq_map_next(&core->clients, &at));)
         jq_client_detached(core, client); /* never frees: it has something stored */
     JQ_TRY(jq_timer_start(core));
+    jq_purge_restore(core);
     jq_sweep_arm(core);
     core->started = true;
     return JQ_OK;

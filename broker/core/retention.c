@@ -14,8 +14,6 @@ void jq_kept_ended(struct jq_core *core, struct jq_job *job)
 
     job->result->kept_bytes = (uint64_t)JQ_KEPT_ROW_BYTES + job->bytes->size +
                               (job->result_bytes ? job->result_bytes->size : 0);
-    if (queue->durability == JQ_DURABILITY_MEMORY)
-        return; /* it is not stored */
     queue->kept++;
     queue->kept_bytes += job->result->kept_bytes;
     if (core->sweep_at == JQ_NEVER && !core->sweeping)

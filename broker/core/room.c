@@ -15,7 +15,7 @@
 
 static uint64_t taken(const struct jq_queue *queue)
 {
-    return jq_queue_unfinished(queue) - queue->by_state[JQ_RUNNING] + queue->reserved;
+    return jq_queue_waiting(queue) + queue->reserved;
 }
 
 static uint64_t places(const struct jq_queue *queue)
@@ -29,7 +29,7 @@ static uint64_t places(const struct jq_queue *queue)
 
 bool jq_room_is_full(const struct jq_queue *queue)
 {
-    return queue->maxsize > 0 && taken(queue) - queue->reserved >= queue->maxsize;
+    return queue->maxsize > 0 && jq_queue_waiting(queue) >= queue->maxsize;
 }
 
 void jq_room_note(struct jq_core *core, struct jq_queue *queue)
@@ -121,7 +121,7 @@ enum jq_err jq_room_apply(struct jq_core *core, struct jq_peer *peer, const stru
                       "ROOM needs a correlation, and a count from 1");
         return JQ_OK;
     }
-    if (!queue) {
+    if (!queue || queue->removing) {
         jq_tell_error(core, peer, msg->correlation, JQ_ENOENT, "no such queue");
         return JQ_OK;
     }

@@ -64,11 +64,18 @@ static enum jq_err fault_of(const struct jq_core *core, const struct jq_settling
     return JQ_OK;
 }
 
+/* A relaxed queue tells at once; it may forget that an item was settled, as it may forget one. */
+static uint64_t promise(const struct jq_core *core, const struct jq_job *job, uint64_t batch)
+{
+    return job->queue->durability == JQ_DURABILITY_FULL ? jq_batch_number(core) : batch;
+}
+
 enum jq_err jq_settle_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
 {
     struct jq_settling settling;
     struct jq_buf acks = { 0 };
     uint64_t batch = JQ_AT_ONCE;
+    bool any = false;
     enum jq_err err = JQ_OK;
 
     for (struct jq_reader r = jq_records_reader(msg->u.settle.items);
@@ -78,7 +85,8 @@ enum jq_err jq_settle_apply(struct jq_core *core, struct jq_peer *peer, const st
         ack.error = fault_of(core, &settling, &job);
         if (ack.error == JQ_OK) {
             err = act(core, job, &settling);
-            batch = jq_batch_number(core);
+            any = true;
+            batch = promise(core, job, batch);
         } else if (job && jq_state_is_terminal(job->state) && job->end_batch > batch) {
             batch = job->end_batch;
         }
@@ -88,7 +96,7 @@ enum jq_err jq_settle_apply(struct jq_core *core, struct jq_peer *peer, const st
     }
     if (err == JQ_OK && !jq_buf_ok(&acks))
         err = JQ_ENOMEM;
-    if (err != JQ_OK && batch == jq_batch_number(core)) {
+    if (err != JQ_OK && any) {
         jq_break_peer(core, peer); /* some of it is done: it asks again, as for a lost answer */
         err = JQ_OK;
     } else if (err == JQ_OK) {

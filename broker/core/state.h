@@ -22,6 +22,7 @@
  *   holders  hold.c     who holds which job: giving up, coming back, leases by receipt
  *   clients  client.c   client sessions: requests and their answers, tied jobs
  *   waits    wait.c     who waits for which job
+ *   purges   purge.c    queues whose jobs are being cancelled; the end of a queue
  *   rooms    room.c     places of bounded queues, and who waits for them
  *   items    item.c     GET and PEEK: who waits for an item; SETTLE: settle.c
  *   events   events.c   the last state changes, in a ring; who watches: watch.c
@@ -85,7 +86,10 @@ struct jq_queue {
     struct jq_heap aside;       /* BLOCKED for JQ_HOLD_FULL, in the order of the queue */
     uint64_t excess;            /* ready jobs that came back to a full queue, to be set aside */
     struct jq_dlink in_uneven;  /* core->uneven */
-    uint64_t op_batch;          /* its counters are op `op_index` of this batch */
+    uint64_t doomed[JQ_JOB_STATES]; /* of by_state: about to be cancelled, and not counted */
+    struct jq_dlink in_purging;     /* core->purging */
+    bool removing;                  /* nothing more is taken: its rows are being deleted */
+    uint64_t op_batch;              /* its counters are op `op_index` of this batch */
     uint32_t op_index;
     bool stored;
 };
@@ -173,7 +177,8 @@ struct jq_job {
     bool damaged;  /* its bytes in the store do not fit their checksum */
     bool in_sorted;
     bool is_item;
-    uint64_t seen; /* the HELLO that named it last */
+    uint64_t spared_of; /* this purge_before of its queue is not for it: it came back later */
+    uint64_t seen;      /* the HELLO that named it last */
     uint32_t attempt, crashes;
     uint64_t fence;
     struct jq_worker *worker; /* RUNNING: who holds it */
@@ -272,6 +277,8 @@ struct jq_request {
     uint64_t first_id;
     uint32_t count;
     bool call;
+    bool at_once;   /* answered before it is durable: its queue is relaxed, or in memory alone */
+    bool loose;     /* never stored */
     bool stored;    /* PUT in a batch that has been taken */
     uint64_t batch; /* durable with */
     uint32_t op_index;
@@ -417,6 +424,12 @@ struct jq_core {
     bool space_low;
     bool started;
 
+    /* Ids that are told before they are durable must not be given again after a crash. */
+    bool loose;            /* there is, or was, a queue that tells such */
+    uint64_t ids_safe;     /* ids below are behind the next_id that the store has */
+    uint64_t ids_reserved; /* likewise once ids_batch is durable */
+    uint64_t ids_batch;
+
     struct jq_idmap jobs;        /* struct jq_job */
     struct jq_dlist all;         /* every job in memory, in id order */
     struct jq_dlist ended;       /* by end_batch */
@@ -427,6 +440,7 @@ struct jq_core {
     struct jq_dlist stuck;       /* likewise, but that no idle worker has the tags */
     uint64_t stuck_changes;      /* lanes that have become so */
     struct jq_dlist items_ready; /* lanes of items that somebody waits for */
+    struct jq_dlist purging;     /* queues with doomed jobs, in turn */
     struct jq_dlist uneven;      /* queues whose places or ready jobs have changed in number */
     struct jq_dlist hasty;       /* struct jq_getter.in_hasty */
     struct jq_heap timers;       /* struct jq_job.in_timers, by timer_at */
@@ -521,6 +535,10 @@ void jq_job_add(struct jq_core *core, struct jq_job *job);
  * operation and the event. Set what the new state needs (worker, result ...) before. Reserved
  * before. */
 void jq_job_move(struct jq_core *core, struct jq_job *job, enum jq_job_state to);
+/* It was never stored, and will not be. */
+bool jq_job_is_volatile(const struct jq_job *job);
+/* When what has just become of it may be told. */
+uint64_t jq_job_promise(const struct jq_core *core, const struct jq_job *job);
 /* Stores the job as it is. Reserved before. */
 void jq_job_store(struct jq_core *core, struct jq_job *job);
 /* Puts it where its state says, counting it; for jq_job_move and recovery. */
@@ -607,6 +625,8 @@ struct jq_limiter *jq_limit_find(const struct jq_core *core, struct jq_view name
 JQ_MUST_USE enum jq_err jq_limit_get(struct jq_core *core, struct jq_view name, bool mutex,
                                      struct jq_limiter **ret_limiter);
 void jq_limit_changed(struct jq_limiter *limiter); /* its max is another */
+void jq_limit_reorder(struct jq_core *core,
+                      const struct jq_queue *queue); /* it has another order */
 void jq_limits_free(struct jq_core *core);
 JQ_MUST_USE enum jq_err jq_limit_set_apply(struct jq_core *, struct jq_peer *,
                                            const struct jq_msg *);
@@ -675,7 +695,12 @@ void jq_queue_turn(struct jq_core *core, struct jq_queue *queue);
 bool jq_queue_before(const struct jq_job *a, const struct jq_job *b);
 jq_heap_before_fn *jq_queue_heap_order(const struct jq_queue *queue);
 void jq_queue_set_order(struct jq_queue *queue, enum jq_order_kind order); /* nothing unfinished */
+void jq_queue_set_aging(struct jq_core *core, struct jq_queue *queue, uint64_t aging_ms);
+/* Doomed ones do not count. */
 uint64_t jq_queue_unfinished(const struct jq_queue *queue);
+uint64_t jq_queue_waiting(const struct jq_queue *queue); /* of them, those that nobody holds */
+uint64_t jq_queue_doomed(const struct jq_queue *queue);
+void jq_queue_forget(struct jq_core *core, struct jq_queue *queue); /* it has no job in memory */
 
 /* ---- lane.c ---- */
 void jq_lane_init(struct jq_lane *lane, struct jq_queue *queue);
@@ -713,7 +738,20 @@ bool jq_room_is_full(const struct jq_queue *queue);
 void jq_room_note(struct jq_core *core, struct jq_queue *queue);
 JQ_MUST_USE enum jq_err jq_room_resolve(struct jq_core *core);
 
+/* ---- purge.c ---- */
+bool jq_purge_dooms(const struct jq_job *job);
+void jq_purge_spare(struct jq_job *job); /* it was held, or had ended, when its queue was purged */
+void jq_purge_start(struct jq_core *core, struct jq_queue *queue, uint64_t *ret_count);
+void jq_purge_restore(struct jq_core *core);
+JQ_MUST_USE enum jq_err jq_purge_tick(struct jq_core *core);
+/* REMOVE: answered when it is done. */
+JQ_MUST_USE enum jq_err jq_remove_queue(struct jq_core *core, struct jq_peer *peer,
+                                        uint64_t correlation, struct jq_queue *queue);
+
 /* ---- queue_admin.c, join.c ---- */
+/* QUEUE_SAID; to nobody when peer is NULL. */
+void jq_queue_said(struct jq_core *core, struct jq_peer *peer, uint64_t correlation, uint64_t batch,
+                   const struct jq_queue *queue, uint64_t count);
 void jq_queue_info_of(const struct jq_queue *queue, struct jq_queue_info *ret);
 JQ_MUST_USE enum jq_err jq_queue_set_apply(struct jq_core *, struct jq_peer *,
                                            const struct jq_msg *);
@@ -727,12 +765,15 @@ void jq_join_withdraw(struct jq_peer *peer, uint64_t correlation);
 void jq_joiner_free(struct jq_joiner *joiner);
 
 /* ---- batch.c ---- */
+/* When the newest id may be told to somebody who is not made to wait for its batch. */
+uint64_t jq_batch_loose(struct jq_core *core);
 /* The open batch's number: what is asked for now is durable when it is. */
 uint64_t jq_batch_number(const struct jq_core *core);
 JQ_MUST_USE enum jq_err jq_batch_reserve(struct jq_core *core, size_t ops);
 void jq_batch_job(struct jq_core *core, struct jq_job *job); /* put or set */
 void jq_batch_job_delete(struct jq_core *core, struct jq_job *job);
 void jq_batch_queue(struct jq_core *core, struct jq_queue *queue); /* its counters, at closing */
+void jq_batch_queue_delete(struct jq_core *core, struct jq_queue *queue);
 void jq_batch_request(struct jq_core *core, struct jq_client *client, struct jq_request *request);
 void jq_batch_request_delete(struct jq_core *core, struct jq_client *client,
                              struct jq_request *request);

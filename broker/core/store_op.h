@@ -54,6 +54,7 @@ struct jq_job_record {
 /* A job that it waits for had been retried before it came. Edges from other retried jobs were of
  * their earlier lives, and are settled. */
 #define JQ_JOB_STORED_AFTER_RETRIED (UINT64_C(1) << 35)
+#define JQ_JOB_STORED_SPARED (UINT64_C(1) << 36) /* the purge of its queue is not for it */
 
 /* How a job ended; beside its row. */
 struct jq_result_record {

@@ -68,7 +68,7 @@ static enum jq_err validate(const struct jq_core *core, const struct jq_submit *
     *ret_text = NULL;
     const struct jq_queue *queue = jq_queue_find(core, submit->queue);
 
-    if (queue && queue->closed)
+    if (queue && (queue->closed || queue->removing))
         return JQ_ECLOSED;
     if (core->space_low)
         return JQ_ENOSPC;
@@ -109,7 +109,11 @@ static enum jq_err answer(struct jq_core *core, struct jq_peer *peer,
             .each = each,
         },
     };
-    jq_tell(core, peer, call ? JQ_AT_ONCE : request->batch, &msg);
+    jq_tell(core, peer,
+            call               ? JQ_AT_ONCE
+            : request->at_once ? jq_batch_loose(core)
+                               : request->batch,
+            &msg);
     if (!call)
         return JQ_OK;
 
@@ -296,6 +300,8 @@ static enum jq_err accept_all(struct jq_core *core, struct jq_client *client, ui
     request->count = submit->jobs.count;
     request->call = (submit->flags & JQ_SUBMIT_CALL) != 0;
     request->made_at = core->now.wall;
+    request->at_once = a.queue->durability != JQ_DURABILITY_FULL;
+    request->loose = a.queue->durability == JQ_DURABILITY_MEMORY;
     if (each) {
         add_each(core, &a);
     } else {

@@ -110,6 +110,12 @@ void jq_heap_moved(struct jq_heap *heap, struct jq_heap_node *node)
         sift_down(heap, index, node);
 }
 
+void jq_heap_rebuild(struct jq_heap *heap)
+{
+    for (size_t i = heap->count; i-- > 0;)
+        sift_down(heap, i, heap->nodes[i]);
+}
+
 void jq_heap_check(const struct jq_heap *heap)
 {
     for (size_t i = 0; i < heap->count; i++) {

@@ -33,6 +33,7 @@ JQ_MUST_USE enum jq_err jq_heap_put(struct jq_heap *heap, struct jq_heap_node *n
 struct jq_heap_node *jq_heap_first(const struct jq_heap *heap); /* borrow, or NULL */
 void jq_heap_remove(struct jq_heap *heap, struct jq_heap_node *node);
 void jq_heap_moved(struct jq_heap *heap, struct jq_heap_node *node); /* its key has changed */
+void jq_heap_rebuild(struct jq_heap *heap); /* any number of keys has changed; O(n) */
 void jq_heap_check(const struct jq_heap *heap);
 
 static inline bool jq_heap_holds(const struct jq_heap_node *node)
