@@ -362,7 +362,8 @@ JOBQ_API int jobq_settle_extend(struct jobq_client *client, uint64_t id, uint64_
                                 int64_t lease_ms);
 
 /* Waits until nothing of the queue is unfinished, what is added meanwhile included. ETIMEDOUT, with
- * a timeout of 0 at once when something is; ENOENT: no such queue; EUNREACH: the time is over, and the broker is not there. */
+ * a timeout of 0 at once when something is; ENOENT: no such queue; EUNREACH: the time is over, and
+ * the broker is not there. */
 JOBQ_API int jobq_join(struct jobq_queue *queue, int64_t timeout_ms);
 
 /* One instant of a queue. */
