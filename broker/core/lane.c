@@ -3,7 +3,6 @@
  * lane.c - the ready jobs of a queue, by who may take them: any worker, workers with certain tags,
  * clients. Lanes wait for their turn; one that no idle worker serves waits aside, so that it costs
  * and blocks nobody. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/core/state.h"
@@ -25,13 +24,18 @@ void jq_lane_fini(struct jq_lane *lane)
 
 /* ---- by needs ---- */
 
-static int by_name(const void *a, const void *b)
+static bool name_before(struct jq_view a, struct jq_view b)
 {
-    const struct jq_view *x = a, *y = b;
-    const size_t size = x->size < y->size ? x->size : y->size;
-    const int order = memcmp(x->data, y->data, size);
+    const int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
 
-    return order ? order : (x->size > y->size) - (x->size < y->size);
+    return order ? order < 0 : a.size < b.size;
+}
+
+static void insert(struct jq_view *names, uint32_t count, struct jq_view name)
+{
+    for (; count > 0 && name_before(name, names[count - 1]); count--)
+        names[count] = names[count - 1];
+    names[count] = name;
 }
 
 /* Each tag once, sorted: the same tags are the same bytes. */
@@ -43,8 +47,7 @@ static enum jq_err canonical(struct jq_records needs, struct jq_buf *ret, uint32
 
     for (struct jq_reader r = jq_records_reader(needs);
          count < JQ_TAGS_MAX && jq_word_next(&r, &word);)
-        names[count++] = word.name;
-    qsort(names, count, sizeof names[0], by_name);
+        insert(names, count++, word.name);
     *ret_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (i > 0 && jq_view_equal(names[i], names[i - 1]))
