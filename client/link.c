@@ -8,6 +8,8 @@
 enum {
     HEARTBEAT_MS = 3000, /* until WELCOME says its own */
     PATIENCE = 2,        /* heartbeats of silence after a question, then a new connection */
+    PATIENCE_MAX = 64,   /* twice as long each time until something is answered: one large frame may
+                            take longer than that, and would be sent anew for ever */
     HELLO_AGAIN_MS = 200,
     REOPEN_FIRST_MS = 100,
     REOPEN_MAX_MS = 5000,
@@ -22,6 +24,7 @@ void jq_link_init(struct jq_link *link, uint64_t seed, jq_ms now)
         .reopen_at = JQ_NEVER,
         .hello_again_at = JQ_NEVER,
         .heartbeat_ms = HEARTBEAT_MS,
+        .patience = PATIENCE,
     };
     jq_rng_init(&link->rng, seed);
 }
@@ -118,14 +121,17 @@ bool jq_link_heard(struct jq_link *link, jq_ms now, const struct jq_msg *msg)
         welcome(link, &msg->u.welcome);
         return true;
     }
-    return msg->tag == JQ_MSG_PONG && msg->correlation == JQ_LINK_CORRELATION;
+    if (msg->tag == JQ_MSG_PONG && msg->correlation == JQ_LINK_CORRELATION)
+        return true;
+    link->patience = PATIENCE;
+    return false;
 }
 
 static jq_ms silent_at(const struct jq_link *link)
 {
     if (link->asked_at == JQ_NEVER || !link->is_up)
         return JQ_NEVER;
-    return jq_ms_add(link->asked_at, PATIENCE * link->heartbeat_ms);
+    return jq_ms_add(link->asked_at, link->patience * link->heartbeat_ms);
 }
 
 static jq_ms ping_at(const struct jq_link *link, bool waiting)
@@ -142,6 +148,8 @@ unsigned jq_link_tick(struct jq_link *link, jq_ms now, bool waiting)
     if (now >= silent_at(link) && link->reopen_at == JQ_NEVER) {
         link->reopen_at = link->failures ? jq_ms_add(now, backoff(link, REOPEN_FIRST_MS)) : now;
         link->failures += link->reopen_at == now;
+        if (link->is_welcome && link->patience < PATIENCE_MAX)
+            link->patience *= 2;
     }
     if (now >= link->reopen_at)
         return JQ_LINK_REOPEN;

@@ -38,6 +38,7 @@ struct jq_link {
     jq_ms reopen_at;      /* JQ_NEVER: no need */
     jq_ms hello_again_at; /* NOHELLO came after our HELLO; JQ_NEVER: it did not */
     jq_ms heartbeat_ms;
+    jq_ms patience;      /* heartbeats of silence, then a new connection */
     unsigned failures;   /* new connections in a row that brought no WELCOME */
     enum jq_err refused; /* VERSION, AUTH ...: what the broker said to HELLO; until a WELCOME */
     struct jq_detail refused_text;

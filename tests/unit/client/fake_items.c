@@ -393,6 +393,10 @@ uint32_t fi_hello(struct fi_items *fi, uint64_t session, struct jq_records held,
     uint32_t count = 0;
     struct jq_held h;
 
+    /* What it waited for was its last connection's: an item given there would never arrive. */
+    for (size_t i = fi->waiting_count; i-- > 0;)
+        if (fi->waiting[i].session == session)
+            remove_waiting(fi, i);
     fi->counts->held = held.count;
     for (size_t i = 0; i < fi->count; i++) {
         struct fi_item *item = &fi->items[i];
