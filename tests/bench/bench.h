@@ -32,6 +32,8 @@ double bench_median(const struct bench_results *results, const char *name); /* 0
 void bench_print_table(const struct bench_results *results);
 void bench_print_json(const struct bench_results *results);
 
+void bench_sort(double *samples, size_t count); /* least first */
+
 uint64_t bench_now_ns(void); /* monotonic */
 void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
@@ -46,6 +48,11 @@ struct deployment {
     double broker_cpu_us, worker_cpu_us; /* user and system, once stopped */
 };
 
+struct jobq_client;
+struct jobq_client *bench_connect(const struct deployment *d);
+/* Fails when `error` is one. */
+void bench_check(int error, const char *what, struct jobq_client *client);
+
 struct deployment_conf {
     const char *jobqd, *worker; /* programs */
     const char *directory;      /* where the store lives */
@@ -56,5 +63,8 @@ struct deployment_conf {
 void deployment_start(struct deployment *d, const struct deployment_conf *conf);
 void deployment_start_worker(struct deployment *d, const struct deployment_conf *conf);
 void deployment_stop(struct deployment *d); /* and removes all files; safe to repeat */
+
+/* ---- wakeup.c: how soon those who wait are served ---- */
+void bench_wakeups(struct bench_results *results, const struct deployment *d, size_t rounds);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * main.c - jobq_bench: jobs per second for submit, drain and end to end with the no-op handler, and
- * the latency of one job at a time, beside this machine's limits measured in the same run.
+ * the latency of one job, one item and one join at a time, beside this machine's limits measured in
+ * the same run.
  *
  *     jobq_bench [--jobqd PATH] [--worker PATH] [--jobs N] [--runs N] [--slots N] [--dir DIR]
  *                [--memory] [--json] [--only WORKLOAD]
@@ -43,20 +44,20 @@ void bench_fail(const char *format, ...)
     exit(1);
 }
 
-static void check(int error, const char *what, struct jobq_client *client)
+void bench_check(int error, const char *what, struct jobq_client *client)
 {
     if (error < 0)
         bench_fail("%s: %s (%s)", what, jobq_strerror(error), client ? jobq_errdetail(client) : "");
 }
 
-static struct jobq_client *connect_to(const struct deployment *d)
+struct jobq_client *bench_connect(const struct deployment *d)
 {
     struct jobq_options options = JOBQ_OPTIONS_INIT;
     struct jobq_client *client;
 
     options.url = d->url;
     options.timeout_ms = 10000;
-    check(jobq_open(&options, &client), "connect", NULL);
+    bench_check(jobq_open(&options, &client), "connect", NULL);
     return client;
 }
 
@@ -73,7 +74,7 @@ static struct totals ask_totals(struct jobq_client *client)
     struct jq_queue_info queue;
     struct totals totals = { 0 };
 
-    check(jq_request(client, &msg, 10000, &answer), "stats", client);
+    bench_check(jq_request(client, &msg, 10000, &answer), "stats", client);
     for (struct jq_reader r = jq_records_reader(answer.msg.u.statistics.queues);
          jq_queue_info_next(&r, &queue);)
         totals.unfinished += queue.unfinished;
@@ -132,10 +133,10 @@ static void submit_and_drain(struct bench_results *results, const struct setting
     struct jobq_job *jobs = make_jobs(settings->jobs, JOBQ_JOB_DISCARD);
 
     deployment_start(&deployed, &settings->deployment);
-    struct jobq_client *client = connect_to(&deployed);
+    struct jobq_client *client = bench_connect(&deployed);
     uint64_t start = bench_now_ns();
-    check(jobq_submit_many(client, jobs, settings->jobs, NULL), "submit", client);
-    check(jobq_flush(client, -1), "flush", client);
+    bench_check(jobq_submit_many(client, jobs, settings->jobs, NULL), "submit", client);
+    bench_check(jobq_flush(client, -1), "flush", client);
     bench_add(results, "submit", "submit, until durable", "jobs/s", rate(settings->jobs, start));
     start = bench_now_ns();
     deployment_start_worker(&deployed, &settings->deployment);
@@ -152,11 +153,11 @@ static void end_to_end(struct bench_results *results, const struct settings *set
     struct jobq_job *jobs = make_jobs(settings->jobs, JOBQ_JOB_DISCARD);
 
     deployment_start(&deployed, &settings->deployment);
-    struct jobq_client *client = connect_to(&deployed);
+    struct jobq_client *client = bench_connect(&deployed);
     start_worker(client, settings);
     const uint64_t start = bench_now_ns();
-    check(jobq_submit_many(client, jobs, settings->jobs, NULL), "submit", client);
-    check(jobq_flush(client, -1), "flush", client);
+    bench_check(jobq_submit_many(client, jobs, settings->jobs, NULL), "submit", client);
+    bench_check(jobq_flush(client, -1), "flush", client);
     await_drained(client);
     bench_add(results, "end_to_end", "end to end", "jobs/s", rate(settings->jobs, start));
     jobq_close(&client);
@@ -179,11 +180,11 @@ static void with_results(struct bench_results *results, const struct settings *s
     if (!futures)
         bench_fail("out of memory");
     deployment_start(&deployed, &settings->deployment);
-    struct jobq_client *client = connect_to(&deployed);
+    struct jobq_client *client = bench_connect(&deployed);
     start_worker(client, settings);
     const uint64_t start = bench_now_ns();
-    check(jobq_submit_many(client, jobs, count, futures), "submit", client);
-    check(jobq_wait_all(client, futures, count, -1, &failed), "wait", client);
+    bench_check(jobq_submit_many(client, jobs, count, futures), "submit", client);
+    bench_check(jobq_wait_all(client, futures, count, -1, &failed), "wait", client);
     bench_add(results, "results", "end to end, futures, results kept", "jobs/s",
               rate(count, start));
     if (failed)
@@ -196,12 +197,6 @@ static void with_results(struct bench_results *results, const struct settings *s
     free(jobs);
 }
 
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* One at a time: the next is submitted when the result of the last is there. */
 static void latency(struct bench_results *results, const struct settings *settings)
 {
@@ -212,17 +207,17 @@ static void latency(struct bench_results *results, const struct settings *settin
     struct jobq_future *future;
 
     deployment_start(&deployed, &settings->deployment);
-    struct jobq_client *client = connect_to(&deployed);
+    struct jobq_client *client = bench_connect(&deployed);
     start_worker(client, settings);
     for (int i = -WARM; i < JOBS; i++) {
         const uint64_t start = bench_now_ns();
-        check(jobq_call(client, jobs, &future), "call", client);
-        check(jobq_future_result(future, -1, &result), "result", client);
+        bench_check(jobq_call(client, jobs, &future), "call", client);
+        bench_check(jobq_future_result(future, -1, &result), "result", client);
         if (i >= 0)
             us[i] = (double)(bench_now_ns() - start) / 1e3;
         jobq_future_free(&future);
     }
-    qsort(us, JOBS, sizeof *us, compare);
+    bench_sort(us, JOBS);
     bench_add(results, "latency_p50", "one job, submit to result, p50", "us", us[JOBS / 2]);
     bench_add(results, "latency_p99", "one job, submit to result, p99", "us", us[JOBS * 99 / 100]);
     jobq_close(&client);
@@ -240,18 +235,18 @@ static void commands(struct bench_results *results, const struct settings *setti
     void *payload;
     size_t size;
 
-    check(jobq_exec_pack(&exec, &payload, &size), "pack", NULL);
+    bench_check(jobq_exec_pack(&exec, &payload, &size), "pack", NULL);
     for (size_t i = 0; i < JOBS; i++) {
         jobs[i].handler = "exec";
         jobs[i].payload = payload;
         jobs[i].payload_size = size;
     }
     deployment_start(&deployed, &settings->deployment);
-    struct jobq_client *client = connect_to(&deployed);
+    struct jobq_client *client = bench_connect(&deployed);
     start_worker(client, settings);
     const uint64_t start = bench_now_ns();
-    check(jobq_submit_many(client, jobs, JOBS, NULL), "submit", client);
-    check(jobq_flush(client, -1), "flush", client);
+    bench_check(jobq_submit_many(client, jobs, JOBS, NULL), "submit", client);
+    bench_check(jobq_flush(client, -1), "flush", client);
     await_drained(client);
     bench_add(results, "commands", "commands (/bin/true)", "jobs/s", rate(JOBS, start));
     jobq_close(&client);
@@ -260,12 +255,22 @@ static void commands(struct bench_results *results, const struct settings *setti
     free(jobs);
 }
 
+/* Somebody waits; how soon it is served. */
+static void wakeups(struct bench_results *results, const struct settings *settings)
+{
+    enum { ROUNDS = 1000 };
+
+    deployment_start(&deployed, &settings->deployment);
+    bench_wakeups(results, &deployed, settings->jobs < ROUNDS ? settings->jobs : ROUNDS);
+    deployment_stop(&deployed);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct bench_results *results, const struct settings *settings);
 } workloads[] = {
     { "submit", submit_and_drain }, { "end_to_end", end_to_end }, { "results", with_results },
-    { "latency", latency },         { "commands", commands },
+    { "latency", latency },         { "commands", commands },     { "wakeups", wakeups },
 };
 
 /* ---- the command line ---- */

@@ -44,10 +44,15 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+void bench_sort(double *samples, size_t count)
+{
+    qsort(samples, count, sizeof *samples, compare);
+}
+
 static void sorted(const struct bench_result *result, double out[RUNS_MAX])
 {
     memcpy(out, result->samples, sizeof result->samples);
-    qsort(out, result->count, sizeof *out, compare);
+    bench_sort(out, result->count);
 }
 
 double bench_median(const struct bench_results *results, const char *name)
