@@ -67,6 +67,17 @@ class Starts(Life):
         self.assert_code(0, self.d.wait(in_time))
         self.assertFalse(os.path.exists(self.d.path("ran")))
 
+    def test_a_tag_that_no_worker_has_blocks_nothing_behind_it(self):
+        self.d.start_broker()
+        self.d.start_worker(1)
+        needy = [self.d.submit("true", flags=["--need", "gpu"]) for _ in range(5)]
+        self.assert_code(0, self.d.call("run", "--", "true"))
+        self.assertEqual(["ready"] * 5, self.states(*needy))
+        self.assertIn("no_tag", self.why(needy[0]))
+        self.d.start_worker(1, "--tags", "disk,gpu")
+        self.assert_code(0, self.d.wait(*needy))
+        self.assertEqual(1, len({job["worker"] for job in self.d.info(*needy)}))
+
     def test_a_limit_holds_over_all_workers_and_can_be_set(self):
         self.d.start_broker()
         for _ in range(2):
@@ -281,16 +292,16 @@ class Attempts(Life):
         worker = self.d.start_worker(1)
         self.assertEqual(0, worker.stop())
         ids = [self.d.submit("sh", "-c", "echo ran >> ran", flags=flags)
-               for flags in ([], ["--delay", "200ms"], ["--mutex", "m"], ["--limit", "l=1"])]
+               for flags in ([], ["--delay", "200ms"], ["--mutex", "m"], ["--limit", "l=1"], ["--need", "gpu"])]
         ids.append(self.d.submit("sh", "-c", "echo ran >> ran", flags=["--after-any", str(self.d.submit("true"))]))
         self.d.call("cancel", *map(str, ids), check=0)
         self.d.broker.kill()
         self.d.start_broker()
         self.d.start_worker(2)
         self.assert_code(0, self.d.call("run", "--delay", "300ms", "--", "true"))
-        self.assertEqual(["cancelled"] * 5, self.states(*ids))
+        self.assertEqual(["cancelled"] * 6, self.states(*ids))
         self.assertEqual([], self.d.lines("ran"))
-        self.assertEqual([0] * 5, [job["attempt"] for job in self.d.info(*ids)])
+        self.assertEqual([0] * 6, [job["attempt"] for job in self.d.info(*ids)])
 
 
 class Seen(Life):
@@ -323,7 +334,7 @@ class Seen(Life):
         self.d.wait_state(holder, "running")
         self.assertIn("running", self.why(holder))
         waits = {"mutex": ["--mutex", "m"], "limit": ["--limit", "l=1"], "dependency": ["--after", str(holder)],
-                 "delay": ["--delay", "1h"], "no_slot": []}
+                 "delay": ["--delay", "1h"], "no_tag": ["--need", "gpu"], "no_slot": []}
         for kind, flags in waits.items():
             id = self.d.submit("true", flags=flags)
             if kind in ("mutex", "limit"):  # found out when it is its turn: the slot must be free
@@ -344,6 +355,8 @@ class Seen(Life):
         self.assertTrue({"concurrency", "no_slot"} & set(self.why(behind)))
         self.d.start_worker(1)
         wait_until(lambda: "concurrency" in self.why(behind), "why names the concurrency of the queue")
+        self.d.call("put", "items", "-", input=b"x", check=0)
+        self.assertIn("no_getter", self.why(self.d.queue("items")["sequence"]))
         ended = self.d.submit("true")
         self.d.call("cancel", str(ended))
         self.assertTrue(self.d.call("why", str(ended), check=0).text)

@@ -159,14 +159,14 @@ class Terms(WaitCase):
         first, gate = self.gated()
         flags = ["--delay", "1h", "--expires", "2h", "--retries", "3", "--backoff", "exp:1s..10m",
                  "--retry-on", "1,SIGKILL", "--no-retry-on", "2", "--after", str(first), "--unique", "u",
-                 "--while", "queued", "--label", "k=v", "--limit", "api=5",
+                 "--while", "queued", "--label", "k=v", "--need", "gpu", "--limit", "api=5",
                  "--mutex", "a,b"]
         id = self.d.submit("true", flags=flags)
         job = self.d.call("-o", "json", "info", str(id), check=0).json()[0]
         self.assertEqual({"delay_ms": 3600000, "expires_ms": 7200000, "attempts_max": 4, "backoff_ms": 1000,
                           "backoff_max_ms": 600000, "backoff_kind": "exp", "retry_on": [1, "SIGKILL"],
                           "no_retry_on": [2], "after": [{"id": str(first), "kind": "ok"}], "unique": "u",
-                          "unique_while": "queued", "limits": [{"name": "api", "max": 5}],
+                          "unique_while": "queued", "needs": ["gpu"], "limits": [{"name": "api", "max": 5}],
                           "mutexes": ["a", "b"]}, job["options"])
         self.assertEqual({"k": "v"}, job["labels"])
         text = self.d.call("info", str(id), check=0).text

@@ -290,6 +290,26 @@ static void a_job_expires_after_a_restart_but_not_before_its_worker_may_be_back(
     assert_int_equal(claim_state_of(d, client, other), JQ_EXPIRED);
 }
 
+static void items_may_be_delayed_and_expire(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 1);
+    const struct jq_job_options options = { .delay_ms = 10, .expires_ms = 100 };
+
+    driver_submit(
+        d, client,
+        (struct driver_submit){
+            .number = 1, .queue = "items", .handler = JQ_HANDLER_ITEM, .options = &options });
+    driver_commit(d);
+    const uint64_t id = claim_submitted_id(d, client);
+    assert_int_equal(claim_now(d, id), JQ_DELAYED);
+    driver_tick(d, 10);
+    assert_int_equal(claim_now(d, id), JQ_READY);
+    driver_tick(d, 90);
+    driver_commit(d);
+    assert_int_equal(claim_state_of(d, client, id), JQ_EXPIRED);
+}
+
 static void a_delayed_job_can_be_cancelled(void **state)
 {
     struct driver *d = *state;
@@ -342,6 +362,7 @@ int main(void)
         CLAIM(a_job_that_has_not_started_in_time_expires_in_every_state),
         CLAIM(a_job_that_has_started_does_not_expire),
         CLAIM(a_job_expires_after_a_restart_but_not_before_its_worker_may_be_back),
+        CLAIM(items_may_be_delayed_and_expire),
         CLAIM(a_delayed_job_can_be_cancelled),
         CLAIM(a_stored_job_whose_options_cannot_be_read_is_never_run),
     };

@@ -196,6 +196,15 @@ static void a_ready_job_names_the_slots_the_concurrency_and_those_before_it(void
     driver_frame_free(&a.frame);
 }
 
+static void an_item_waits_for_a_get(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+
+    submit(d, client, 1, JQ_HANDLER_ITEM, NULL);
+    expect_only(d, client, 1, "no_getter", 0, "an item: it waits for a get");
+}
+
 static void a_running_job_says_where_since_when_and_whether_it_is_ending(void **state)
 {
     struct driver *d = *state;
@@ -311,6 +320,7 @@ int main(void)
         CLAIM(chains_of_jobs_are_followed_and_bounded),
         CLAIM(a_paused_queue_comes_before_all_else),
         CLAIM(a_ready_job_names_the_slots_the_concurrency_and_those_before_it),
+        CLAIM(an_item_waits_for_a_get),
         CLAIM(a_running_job_says_where_since_when_and_whether_it_is_ending),
         CLAIM(a_job_that_has_ended_says_how),
         CLAIM(a_quarantined_job_says_so),
