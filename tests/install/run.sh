@@ -139,4 +139,18 @@ for embed in embed embed-static project/build/embed; do
     LD_LIBRARY_PATH=$libdir "$scratch/$embed" sh -c 'exit 7' || status=$?
     [ "$status" = 7 ] || fail "$embed exits with $status instead of the job's 7"
 done
+
+echo "== a queue"
+export LD_LIBRARY_PATH="$libdir"
+seq 100 | "$scratch/queue" put lines &
+putter=$!
+"$scratch/queue" get lines >"$scratch/got.1" &
+getter=$!
+"$scratch/queue" get lines >"$scratch/got.2" || fail "queue get: exit status $?"
+wait "$putter" || fail "queue put: exit status $?"
+wait "$getter" || fail "the other queue get: exit status $?"
+"$scratch/queue" join lines || fail "queue join: exit status $?"
+seq 100 >"$scratch/put"
+sort -n "$scratch/got.1" "$scratch/got.2" | cmp - "$scratch/put" ||
+    fail "what two programs took is not what a third has put"
 echo "ok"
