@@ -213,9 +213,12 @@ void jq_peer_tick(struct jq_core *core)
 {
     for (struct jq_heap_node *node; (node = jq_heap_first(&core->silent));) {
         struct jq_peer *peer = JQ_ELEMENT(node, struct jq_peer, in_silent);
-        const jq_ms silent_at = jq_ms_add(peer->heard_at, core->conf.lease_ms);
+        jq_ms silent_at = jq_ms_add(peer->heard_at, core->conf.lease_ms);
         if (peer->silent_at > core->now.mono)
             return;
+        /* A client that works on its items calls nothing: its connection speaks for it. */
+        if (peer->client && peer->worker && peer->worker->busy > 0)
+            silent_at = jq_ms_add(core->now.mono, core->conf.lease_ms);
         if (silent_at > core->now.mono) {
             peer->silent_at = silent_at;
             jq_heap_moved(&core->silent, &peer->in_silent);

@@ -155,6 +155,8 @@ enum jq_err jq_worker_tick(struct jq_core *core)
 {
     for (struct jq_heap_node *node; (node = jq_heap_first(&core->leases));) {
         struct jq_worker *worker = JQ_ELEMENT(node, struct jq_worker, in_leases);
+        if (worker->is_client && worker->peer)
+            jq_worker_renew(core, worker); /* as long as it is connected */
         const jq_ms lease_at = jq_ms_add(worker->renewed_at, core->conf.lease_ms);
         if (worker->lease_at > core->now.mono)
             return JQ_OK;

@@ -432,6 +432,21 @@ class QueueModule(Rows):
         self.d.call("join", "q", check=0)  # again
         self.assert_code(NOENT, self.d.call("join", "none"))
 
+    def test_who_works_on_an_item_for_longer_than_a_lease_keeps_it(self):
+        self.d.start_broker(*SHORT)
+        worker, other = self.client(), self.client()
+        kept = worker.declare("kept")
+        kept.put(b"long")
+        item = kept.get()  # from now on this client calls nothing
+        lost = other.declare("lost")
+        lost.put(b"x")
+        for _ in range(2):  # as many leases end meanwhile
+            self.holder("lost").kill()
+            lost.get().nack()
+        self.assertEqual((0, 1), (other.queue("kept").qsize(), other.queue("kept").info()["running"]))
+        item.done()
+        other.queue("kept").join(0)
+
     def test_s43_a_receipt_serves_done_nack_and_extend(self):
         self.d.start_broker()
         queue = self.client().queue("q")
