@@ -296,7 +296,9 @@ JOBQ_API int jobq_wait_all(struct jobq_client *client, struct jobq_future *const
  * an item by one at a time, any thread.
  *
  * A lease without lease_ms lasts as long as this client's session: while it is connected, and one
- * lease of the broker (15 s) longer. */
+ * lease of the broker (15 s) longer. The client may be busy with the item meanwhile and call
+ * nothing; but when the broker is started anew it finds the client again only by its next call. A
+ * lease with lease_ms outlives all of that. */
 
 struct jobq_queue_options {
     size_t size;      /* sizeof(struct jobq_queue_options) */
