@@ -225,6 +225,10 @@ enum jq_err jq_read_u64(struct jq_reader *r, uint64_t *ret)
 
 enum jq_err jq_read_i64(struct jq_reader *r, int64_t *ret)
 {
+    if (r->at != r->end && *r->at <= 0x7f) {
+        *ret = *r->at++;
+        return JQ_OK;
+    }
     struct jq_reader next = *r;
     struct token token;
     if (!take_token(&next, &token))
@@ -250,9 +254,24 @@ enum jq_err jq_read_nil(struct jq_reader *r)
     return expect(r, T_NIL, &token);
 }
 
+/* A name, mostly: the size is in the first byte. */
+static bool read_short(struct jq_reader *r, struct jq_view *ret)
+{
+    if (r->at == r->end || (*r->at & 0xe0) != 0xa0)
+        return false;
+    const size_t size = *r->at & 0x1f;
+    if (size > left(r) - 1)
+        return false;
+    *ret = jq_view(r->at + 1, size);
+    r->at += 1 + size;
+    return true;
+}
+
 enum jq_err jq_read_str(struct jq_reader *r, struct jq_view *ret)
 {
     struct token token;
+    if (read_short(r, ret))
+        return JQ_OK;
     JQ_TRY(expect(r, T_STR, &token));
     *ret = token.bytes;
     return JQ_OK;
@@ -260,6 +279,12 @@ enum jq_err jq_read_str(struct jq_reader *r, struct jq_view *ret)
 
 enum jq_err jq_read_bin(struct jq_reader *r, struct jq_view *ret)
 {
+    /* Up to 255 bytes: the size is in the second. */
+    if (left(r) >= 2 && r->at[0] == 0xc4 && r->at[1] <= left(r) - 2) {
+        *ret = jq_view(r->at + 2, r->at[1]);
+        r->at += 2 + ret->size;
+        return JQ_OK;
+    }
     struct jq_reader next = *r;
     struct token token;
     if (!take_token(&next, &token) || (token.kind != T_BIN && token.kind != T_STR))
@@ -307,14 +332,27 @@ static msgpack_packer packer(struct jq_buf *buf)
     return (msgpack_packer){ .data = buf, .callback = append };
 }
 
+/* What takes one byte, as most of it does, needs no packer. */
+static bool write_byte(struct jq_buf *buf, uint64_t value, uint64_t most, uint8_t kind)
+{
+    if (value > most || buf->size == buf->capacity || buf->broken)
+        return false;
+    buf->data[buf->size++] = (uint8_t)(kind | value);
+    return true;
+}
+
 void jq_write_u64(struct jq_buf *buf, uint64_t value)
 {
+    if (write_byte(buf, value, 0x7f, 0))
+        return;
     msgpack_packer p = packer(buf);
     msgpack_pack_uint64(&p, value);
 }
 
 void jq_write_i64(struct jq_buf *buf, int64_t value)
 {
+    if (write_byte(buf, (uint64_t)value, 0x7f, 0))
+        return;
     msgpack_packer p = packer(buf);
     if (value >= 0) /* one form for equal values: msgpack-c would write d0..d3 for some */
         msgpack_pack_uint64(&p, (uint64_t)value);
@@ -339,20 +377,29 @@ void jq_write_nil(struct jq_buf *buf)
 
 void jq_write_str(struct jq_buf *buf, struct jq_view value)
 {
-    msgpack_packer p = packer(buf);
-    msgpack_pack_str(&p, value.size);
+    if (!write_byte(buf, value.size, 0x1f, 0xa0)) {
+        msgpack_packer p = packer(buf);
+        msgpack_pack_str(&p, value.size);
+    }
     jq_buf_append(buf, value.data, value.size);
 }
 
 void jq_write_bin(struct jq_buf *buf, struct jq_view value)
 {
-    msgpack_packer p = packer(buf);
-    msgpack_pack_bin(&p, value.size);
+    if (value.size <= 0xff && buf->capacity - buf->size >= 2 && !buf->broken) {
+        buf->data[buf->size++] = 0xc4;
+        buf->data[buf->size++] = (uint8_t)value.size;
+    } else {
+        msgpack_packer p = packer(buf);
+        msgpack_pack_bin(&p, value.size);
+    }
     jq_buf_append(buf, value.data, value.size);
 }
 
 void jq_write_array(struct jq_buf *buf, uint32_t count)
 {
+    if (write_byte(buf, count, 0x0f, 0x90))
+        return;
     msgpack_packer p = packer(buf);
     msgpack_pack_array(&p, count);
 }

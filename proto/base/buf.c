@@ -38,8 +38,10 @@ enum jq_err jq_buf_reserve(struct jq_buf *buf, size_t more)
 
 void jq_buf_append(struct jq_buf *buf, const void *data, size_t size)
 {
+    if (size == 0)
+        return;
     uint8_t *at = jq_buf_extend(buf, size);
-    if (at && size)
+    if (at)
         memcpy(at, data, size);
 }
 
