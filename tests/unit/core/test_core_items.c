@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_core_items.c - items: who gets them in which order, how they are held, given back and
+ * settled, and what a lost connection, a restart or a late message makes of that. */
+#include "tests/unit/core/queue_claims.h"
+
+/* ---- getting ---- */
+
+static void getters_are_served_in_the_order_of_their_arrival(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t a = driver_client(d, 7), b = driver_client(d, 8), put = driver_client(d, 9);
+
+    claim_get(d, a, 1, true, 0);
+    claim_get(d, b, 2, true, 0);
+    claim_get(d, a, 3, true, 1000);
+    for (int i = 0; i < 3; i++)
+        claim_item(d, put);
+    assert_int_equal(claim_taken(d, b).held.id, 2);
+    const struct claim_taken first = claim_taken(d, a), third = claim_taken(d, a);
+    assert_int_equal(first.held.id, 1);
+    assert_int_equal(first.correlation, 1);
+    assert_int_equal(first.lease_until, 0);
+    assert_int_equal(third.held.id, 3);
+    assert_int_equal(third.correlation, 3);
+    assert_true(third.lease_until > d->now.wall);
+    assert_int_equal(claim_ask_queue(d, put).getters, 0);
+}
+
+static void one_that_does_not_wait_is_told_that_there_is_nothing(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+
+    claim_get(d, client, 1, false, 0);
+    assert_int_equal(claim_expect_error(d, client), JQ_ENOENT);
+    claim_get(d, client, 0, true, 0);
+    assert_int_equal(claim_expect_error(d, client), JQ_EINVAL);
+    claim_item(d, client);
+    claim_get(d, client, 1, true, 0);
+    claim_get(d, client, 2, false, 0); /* behind the first, which takes all there is */
+    claim_taken(d, client);
+    assert_int_equal(claim_expect_error(d, client), JQ_EEMPTY);
+    assert_true(jq_dlist_empty(&d->core->hasty));
+}
+
+static void a_get_asked_again_counts_once_and_stands_last(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t a = driver_client(d, 7), b = driver_client(d, 8);
+
+    claim_get(d, a, 1, true, 0);
+    claim_get(d, b, 1, true, 0);
+    claim_get(d, a, 1, true, 0);
+    assert_int_equal(claim_ask_queue(d, a).getters, 2);
+    claim_item(d, a);
+    claim_taken(d, b);
+    assert_false(driver_has(d, a, JQ_MSG_ITEM));
+}
+
+static void an_item_that_comes_after_the_unwait_goes_to_the_next(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t a = driver_client(d, 7), b = driver_client(d, 8);
+
+    claim_get(d, a, 1, true, 0);
+    claim_get(d, b, 1, true, 0);
+    claim_unwait(d, a, 1);
+    const uint64_t id = claim_item(d, b);
+    assert_int_equal(claim_taken(d, b).held.id, id);
+    claim_unwait(d, b, 1); /* too late: it holds the item */
+    assert_int_equal(claim_now(d, id), JQ_RUNNING);
+    assert_false(driver_has(d, a, JQ_MSG_ITEM));
+}
+
+static void a_paused_queue_gives_nothing_and_concurrency_bounds_what_is_held(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+    const struct jq_queue_conf one = { .order = jq_view_str("fifo"), .concurrency = 1 };
+
+    claim_set(d, client, "q", JQ_QUEUE_CONCURRENCY, one);
+    claim_do(d, client, JQ_QUEUE_PAUSE);
+    claim_item(d, client);
+    claim_item(d, client);
+    claim_get(d, client, 1, true, 0);
+    claim_get(d, client, 2, false, 0);
+    assert_int_equal(claim_expect_error(d, client), JQ_EEMPTY);
+    claim_do(d, client, JQ_QUEUE_RESUME);
+    const struct jq_held held = claim_taken(d, client).held;
+    claim_get(d, client, 2, true, 0);
+    assert_false(driver_has(d, client, JQ_MSG_ITEM));
+    claim_settle_ask(d, client, held, JQ_SETTLE_DONE, 0);
+    assert_int_equal(claim_taken(d, client).held.id, 2);
+}
+
+static void a_closed_queue_gives_what_it_has_and_then_says_so(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t a = driver_client(d, 7), b = driver_client(d, 8);
+
+    claim_item(d, a);
+    claim_do(d, a, JQ_QUEUE_CLOSE);
+    claim_get(d, a, 1, true, 0);
+    claim_taken(d, a);
+    claim_get(d, b, 1, true, 0);
+    assert_int_equal(claim_expect_error(d, b), JQ_ECLOSED);
+    claim_do(d, a, JQ_QUEUE_REOPEN);
+    claim_get(d, b, 1, true, 0);
+    claim_do(d, a, JQ_QUEUE_CLOSE);
+    assert_int_equal(claim_expect_error(d, b), JQ_ECLOSED);
+}
+
+static void the_getters_of_a_closed_queue_are_told_with_its_last_item(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t a = driver_client(d, 7), b = driver_client(d, 8);
+    const struct jq_job_options later = { .delay_ms = 5000 };
+
+    claim_put(d, a, "item", 0, 1, &later);
+    claim_get(d, a, 1, true, 0);
+    claim_get(d, b, 1, true, 0);
+    claim_do(d, a, JQ_QUEUE_CLOSE);
+    assert_false(driver_has(d, b, JQ_MSG_ERROR));
+    driver_tick(d, 6000);
+    claim_taken(d, a);
+    assert_int_equal(claim_expect_error(d, b), JQ_ECLOSED);
+}
+
+static void workers_get_no_items_and_getters_no_jobs(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 9);
+
+    claim_get(d, client, 1, true, 0);
+    const uint64_t job = claim_job_in_q(d, client, 0), item = claim_item(d, client);
+    assert_int_equal(driver_grant(d, worker).id, job);
+    assert_false(driver_has(d, worker, JQ_MSG_GRANTS));
+    assert_int_equal(claim_taken(d, client).held.id, item);
+    assert_false(driver_has(d, client, JQ_MSG_ITEM));
+    assert_int_equal(claim_ask_queue(d, client).running, 2);
+}
+
+static void items_have_their_own_order_beside_the_jobs_of_their_queue(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+    static const int32_t priorities[] = { 3, 1, 2 };
+
+    claim_declare(d, client, "priority", 0);
+    for (size_t i = 0; i < 3; i++) {
+        claim_put(d, client, "item", priorities[i], 1, NULL);
+        claim_job_in_q(d, client, -1);
+    }
+    claim_peek(d, client, 5);
+    struct driver_frame frame = driver_expect(d, client, JQ_MSG_ITEM);
+    assert_int_equal(frame.msg.u.item.id, 3);
+    assert_int_equal(frame.msg.u.item.fence, 0);
+    assert_int_equal(frame.msg.u.item.attempt, 0);
+    driver_frame_free(&frame);
+    assert_int_equal(claim_take(d, client).id, 3);
+    assert_int_equal(claim_take(d, client).id, 5);
+    assert_int_equal(claim_take(d, client).id, 1);
+    claim_peek(d, client, 5);
+    assert_int_equal(claim_expect_error(d, client), JQ_EEMPTY);
+}
+
+static void a_delayed_item_waits_and_one_that_was_given_does_not_expire(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+    const struct jq_job_options delay = { .delay_ms = 1000 }, expires = { .expires_ms = 2000 };
+
+    claim_put(d, client, "item", 0, 1, &delay);
+    claim_put(d, client, "item", 0, 2, &expires);
+    claim_get(d, client, 1, true, 0);
+    const struct jq_held held = claim_taken(d, client).held;
+    assert_int_equal(held.id, 2);
+    assert_int_equal(claim_settle(d, client, held, JQ_SETTLE_NACK, 0), 0);
+    driver_tick(d, 1000);
+    assert_int_equal(claim_take(d, client).id, 1);
+    driver_tick(d, 1500);
+    driver_commit(d);
+    assert_int_equal(claim_state_of(d, client, 3), JQ_EXPIRED);
+    assert_int_equal(claim_take(d, client).id, 2);
+}
+
+/* ---- holding ---- */
+
+static void a_lost_connection_keeps_its_items_for_a_lease(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+    const uint64_t other = driver_client(d, 8);
+    uint32_t lost;
+
+    claim_item(d, client);
+    claim_item(d, client);
+    const struct jq_held one = claim_take(d, client), two = claim_take(d, client);
+    claim_get(d, client, 9, true, 0);
+    claim_gone(d, client);
+    assert_int_equal(claim_ask_queue(d, other).getters, 0);
+    driver_tick(d, 5000);
+    const struct jq_held held[] = { two, { .id = one.id, .fence = one.fence + 1 }, { .id = 99 } };
+    client = claim_client_back(d, 7, held, 3, &lost);
+    assert_int_equal(lost, 2);
+    assert_int_equal(claim_now(d, one.id), JQ_READY); /* it does not know of it */
+    assert_int_equal(claim_job(d, one.id)->crashes, 0);
+    assert_int_equal(claim_now(d, two.id), JQ_RUNNING);
+    assert_int_equal(claim_settle(d, client, one, JQ_SETTLE_DONE, 0), JQ_EFENCED);
+    claim_gone(d, client);
+    driver_tick(d, 16000);
+    assert_int_equal(claim_now(d, two.id), JQ_READY);
+    assert_int_equal(claim_job(d, two.id)->crashes, 0);
+    assert_int_equal(d->core->holders.count, 0);
+}
+
+static void one_that_says_bye_gives_back_what_its_session_holds(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), other = driver_client(d, 8);
+
+    claim_item(d, other);
+    claim_item(d, other);
+    const struct jq_held held = claim_take(d, client);
+    claim_get(d, client, 1, false, 60000);
+    driver_commit(d);
+    claim_taken(d, client);
+    claim_get(d, client, 2, true, 0);
+    claim_bye(d, client);
+    assert_int_equal(claim_now(d, held.id), JQ_READY);
+    assert_int_equal(claim_now(d, 2), JQ_RUNNING); /* a receipt is not the session's */
+    assert_int_equal(claim_take(d, other).id, held.id);
+    assert_int_equal(d->core->holders.count, 1);
+    driver_commit(d);
+    driver_crash(d);
+    assert_int_equal(d->core->holders.count, 1);
+}
+
+static void a_restart_finds_items_with_those_who_hold_them(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+    uint32_t lost;
+
+    for (int i = 0; i < 3; i++)
+        claim_item(d, client);
+    const struct jq_held stored = claim_take(d, client);
+    driver_commit(d);
+    const struct jq_held early = claim_take(d, client); /* its mark is lost with the broker */
+    driver_crash(d);
+    assert_int_equal(claim_now(d, stored.id), JQ_RUNNING);
+    assert_int_equal(claim_now(d, early.id), JQ_READY);
+    const uint64_t other = driver_client(d, 8);
+    claim_get(d, other, 1, true, 0);
+    assert_false(driver_has(d, other, JQ_MSG_ITEM)); /* not before the first is back */
+    const struct jq_held held[] = { early, stored };
+    client = claim_client_back(d, 7, held, 2, &lost);
+    assert_int_equal(lost, 0);
+    assert_int_equal(claim_taken(d, other).held.id, 3);
+    assert_int_equal(claim_settle(d, client, early, JQ_SETTLE_DONE, 0), 0);
+    assert_int_equal(claim_settle(d, client, stored, JQ_SETTLE_DONE, 0), 0);
+}
+
+static void nobody_adopts_an_item_as_a_worker_or_a_job_as_a_client(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 0);
+    uint32_t lost;
+
+    const uint64_t item = claim_item(d, client), job = claim_job_in_q(d, client, 0);
+    driver_commit(d);
+    driver_credit(d, worker, 1);
+    const struct jq_held of_worker = driver_grant(d, worker), of_client = claim_take(d, client);
+    driver_crash(d);
+    driver_worker_back(d, 8, &of_client, 1);
+    assert_int_equal(claim_now(d, item), JQ_READY);
+    claim_client_back(d, 7, &of_worker, 1, &lost);
+    assert_int_equal(lost, 1);
+    assert_int_equal(claim_now(d, job), JQ_READY);
+}
+
+static void a_client_and_a_worker_may_have_one_session(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7), worker = driver_worker(d, 7, 1);
+    uint32_t lost;
+
+    const uint64_t item = claim_item(d, client), job = claim_job_in_q(d, client, 0);
+    const struct jq_held of_worker = driver_grant(d, worker), of_client = claim_take(d, client);
+    assert_int_equal(of_worker.id, job);
+    driver_commit(d);
+    driver_crash(d);
+    client = claim_client_back(d, 7, &of_client, 1, &lost);
+    assert_int_equal(lost, 0);
+    worker = driver_worker_back(d, 7, &of_worker, 1);
+    assert_int_equal(claim_now(d, item), JQ_RUNNING);
+    assert_int_equal(claim_now(d, job), JQ_RUNNING);
+    claim_bye(d, client);
+    assert_int_equal(claim_now(d, item), JQ_READY);
+    driver_done(d, worker, of_worker, JQ_OUTCOME_EXITED, 0);
+    driver_commit(d);
+    assert_null(claim_job(d, job));
+}
+
+static void one_session_holds_and_waits_for_so_many_and_no_more(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+    struct jq_peer *peer = jq_peer_find(d->core, client);
+
+    claim_item(d, client);
+    claim_take(d, client);
+    peer->getting += JQ_HELD_MAX - 2; /* to ask so often takes long */
+    claim_get(d, client, 1, true, 0);
+    claim_get(d, client, 1, true, 0); /* again: not once more */
+    assert_false(driver_has(d, client, JQ_MSG_ERROR));
+    claim_get(d, client, 2, true, 0);
+    assert_int_equal(claim_expect_error(d, client), JQ_EBUSY);
+    peer->getting -= JQ_HELD_MAX - 2;
+}
+
+/* ---- leases by time ---- */
+
+static void a_receipt_is_told_when_it_is_durable_and_survives_a_restart(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+
+    claim_item(d, client);
+    claim_get(d, client, 1, true, 5000);
+    assert_false(driver_has(d, client, JQ_MSG_ITEM));
+    driver_commit(d);
+    const struct claim_taken taken = claim_taken(d, client);
+    assert_int_equal(taken.lease_until, d->now.wall + INT64_C(5000) * 1000000);
+    driver_crash(d);
+    assert_int_equal(claim_now(d, taken.held.id), JQ_RUNNING);
+    client = driver_client(d, 8); /* whoever knows the fence */
+    assert_int_equal(claim_settle(d, client, taken.held, JQ_SETTLE_EXTEND, 9000), 0);
+    driver_crash(d);
+    driver_tick(d, 8900);
+    assert_int_equal(claim_now(d, taken.held.id), JQ_RUNNING);
+    driver_tick(d, 200);
+    assert_int_equal(claim_now(d, taken.held.id), JQ_READY);
+    client = driver_client(d, 9);
+    assert_int_equal(claim_settle(d, client, taken.held, JQ_SETTLE_DONE, 0), JQ_EFENCED);
+    assert_int_equal(claim_settle(d, client, taken.held, JQ_SETTLE_EXTEND, 1), JQ_EFENCED);
+}
+
+static void a_receipt_that_ended_while_the_broker_was_down_is_over(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+
+    claim_item(d, client);
+    claim_get(d, client, 1, true, 5000);
+    driver_commit(d);
+    d->now.wall += INT64_C(6000) * 1000000;
+    driver_crash(d);
+    assert_int_equal(claim_now(d, 1), JQ_READY);
+    assert_int_equal(d->core->by_receipt.busy, 0);
+}
+
+static void leases_may_be_longer_than_time(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+
+    claim_item(d, client);
+    claim_get(d, client, 1, true, UINT64_MAX);
+    driver_commit(d);
+    const struct claim_taken taken = claim_taken(d, client);
+    assert_true(taken.lease_until > d->now.wall);
+    assert_int_equal(claim_settle(d, client, taken.held, JQ_SETTLE_EXTEND, UINT64_MAX), 0);
+    driver_tick(d, 100000);
+    client = driver_client(d, 7);
+    assert_int_equal(claim_settle(d, client, taken.held, JQ_SETTLE_NACK, UINT64_MAX), 0);
+    assert_int_equal(claim_now(d, 1), JQ_DELAYED);
+    driver_crash(d);
+    assert_int_equal(claim_now(d, 1), JQ_DELAYED);
+}
+
+static void an_extended_item_of_a_session_is_held_by_its_receipt(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+
+    claim_item(d, client);
+    const struct jq_held held = claim_take(d, client);
+    assert_int_equal(claim_settle(d, client, held, JQ_SETTLE_EXTEND, 0), JQ_EINVAL);
+    assert_int_equal(claim_settle(d, client, held, JQ_SETTLE_EXTEND, 30000), 0);
+    claim_gone(d, client);
+    driver_tick(d, 20000);
+    assert_int_equal(claim_now(d, held.id), JQ_RUNNING);
+    driver_tick(d, 11000);
+    assert_int_equal(claim_now(d, held.id), JQ_READY);
+}
+
+/* ---- settling ---- */
+
+static void what_is_settled_twice_was_so_already(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+
+    claim_item(d, client);
+    const struct jq_held held = claim_take(d, client), none = { .id = 77, .fence = 1 };
+    assert_int_equal(claim_settle(d, client, none, JQ_SETTLE_DONE, 0), JQ_ENOENT);
+    claim_settle_ask(d, client, held, JQ_SETTLE_DONE, 0);
+    assert_false(driver_has(d, client, JQ_MSG_SETTLED)); /* a promise */
+    claim_settle_ask(d, client, held, JQ_SETTLE_DONE, 0);
+    assert_false(driver_has(d, client, JQ_MSG_SETTLED));
+    driver_commit(d);
+    assert_int_equal(claim_settled(d, client), 0);
+    assert_int_equal(claim_settled(d, client), JQ_EALREADY);
+    driver_crash(d);
+    client = driver_client(d, 7);
+    assert_int_equal(claim_settle(d, client, held, JQ_SETTLE_DONE, 0), JQ_EALREADY);
+}
+
+static void a_settle_that_is_resent_after_the_answer_was_lost_ends_it_once(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+    uint32_t lost;
+
+    claim_item(d, client);
+    const struct jq_held held = claim_take(d, client);
+    claim_settle_ask(d, client, held, JQ_SETTLE_DONE, 0);
+    client = claim_client_back(d, 7, &held, 1, &lost); /* its end is on its way to the disk */
+    assert_int_equal(lost, 0);
+    assert_int_equal(claim_settle(d, client, held, JQ_SETTLE_DONE, 0), JQ_EALREADY);
+    assert_int_equal(claim_ask_queue(d, client).succeeded, 1);
+}
+
+static void a_nacked_item_comes_back_to_its_place_or_after_its_delay(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+
+    claim_item(d, client);
+    claim_item(d, client);
+    struct jq_held held = claim_take(d, client);
+    assert_int_equal(claim_settle(d, client, held, JQ_SETTLE_NACK, 0), 0);
+    assert_int_equal(claim_settle(d, client, held, JQ_SETTLE_NACK, 0), JQ_EFENCED);
+    claim_get(d, client, 1, true, 0);
+    const struct claim_taken again = claim_taken(d, client);
+    assert_int_equal(again.held.id, 1);
+    assert_int_equal(again.attempt, 2);
+    assert_true(again.held.fence > held.fence);
+    held = again.held;
+    assert_int_equal(claim_settle(d, client, held, JQ_SETTLE_NACK, 1000), 0);
+    assert_int_equal(claim_take(d, client).id, 2);
+    driver_crash(d);
+    assert_int_equal(claim_now(d, 1), JQ_DELAYED);
+    driver_tick(d, 20000);
+    assert_int_equal(claim_now(d, 1), JQ_READY);
+    assert_int_equal(claim_job(d, 1)->crashes, 0);
+}
+
+static void a_held_item_that_is_cancelled_is_nobodys(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), other = driver_client(d, 8);
+
+    claim_item(d, client);
+    const struct jq_held held = claim_take(d, client);
+    assert_int_equal(claim_cancel(d, other, held.id), 0);
+    assert_false(driver_has(d, client, JQ_MSG_KILLS));
+    assert_int_equal(claim_settle(d, client, held, JQ_SETTLE_DONE, 0), JQ_EALREADY);
+    assert_int_equal(claim_state_of(d, other, held.id), JQ_CANCELLED);
+}
+
+static void a_job_is_not_settled_by_clients(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 1);
+
+    claim_job_in_q(d, client, 0);
+    const struct jq_held held = driver_grant(d, worker);
+    assert_int_equal(claim_settle(d, client, held, JQ_SETTLE_DONE, 0), JQ_ESTATE);
+    const struct jq_msg nothing = { .tag = JQ_MSG_SETTLE, .correlation = 3 };
+    driver_apply(d, client, &nothing);
+    claim_drop(d, client, JQ_MSG_SETTLED);
+}
+
+/* ---- memory ---- */
+
+static void items_survive_memory_that_runs_out_anywhere(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+    uint32_t lost;
+
+    for (int64_t fail_in = 0; fail_in < 40; fail_in++) {
+        claim_put(d, client, "item", 0, 2, NULL);
+        driver_commit(d);
+        d->fail_in = fail_in;
+        claim_get(d, client, 1, true, fail_in % 3 ? 0 : 60000);
+        driver_commit(d);
+        d->fail_in = -1;
+        if (!jq_peer_find(d->core, client) || !driver_has(d, client, JQ_MSG_ITEM)) {
+            client = claim_client_back(d, 7, NULL, 0, &lost);
+            claim_get(d, client, 1, true, 0);
+            driver_commit(d);
+        }
+        const struct jq_held held = claim_taken(d, client).held;
+        d->fail_in = fail_in;
+        claim_settle_ask(d, client, held, fail_in % 2 ? JQ_SETTLE_DONE : JQ_SETTLE_NACK, 0);
+        driver_commit(d);
+        d->fail_in = -1;
+        if (!jq_peer_find(d->core, client))
+            client = claim_client_back(d, 7, NULL, 0, &lost);
+    }
+    driver_crash(d);
+    assert_true(d->core->jobs.count > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLAIM(getters_are_served_in_the_order_of_their_arrival),
+        CLAIM(one_that_does_not_wait_is_told_that_there_is_nothing),
+        CLAIM(a_get_asked_again_counts_once_and_stands_last),
+        CLAIM(an_item_that_comes_after_the_unwait_goes_to_the_next),
+        CLAIM(a_paused_queue_gives_nothing_and_concurrency_bounds_what_is_held),
+        CLAIM(a_closed_queue_gives_what_it_has_and_then_says_so),
+        CLAIM(the_getters_of_a_closed_queue_are_told_with_its_last_item),
+        CLAIM(workers_get_no_items_and_getters_no_jobs),
+        CLAIM(items_have_their_own_order_beside_the_jobs_of_their_queue),
+        CLAIM(a_delayed_item_waits_and_one_that_was_given_does_not_expire),
+        CLAIM(a_lost_connection_keeps_its_items_for_a_lease),
+        CLAIM(one_that_says_bye_gives_back_what_its_session_holds),
+        CLAIM(a_restart_finds_items_with_those_who_hold_them),
+        CLAIM(nobody_adopts_an_item_as_a_worker_or_a_job_as_a_client),
+        CLAIM(a_client_and_a_worker_may_have_one_session),
+        CLAIM(one_session_holds_and_waits_for_so_many_and_no_more),
+        CLAIM(a_receipt_is_told_when_it_is_durable_and_survives_a_restart),
+        CLAIM(a_receipt_that_ended_while_the_broker_was_down_is_over),
+        CLAIM(leases_may_be_longer_than_time),
+        CLAIM(an_extended_item_of_a_session_is_held_by_its_receipt),
+        CLAIM(what_is_settled_twice_was_so_already),
+        CLAIM(a_settle_that_is_resent_after_the_answer_was_lost_ends_it_once),
+        CLAIM(a_nacked_item_comes_back_to_its_place_or_after_its_delay),
+        CLAIM(a_held_item_that_is_cancelled_is_nobodys),
+        CLAIM(a_job_is_not_settled_by_clients),
+        CLAIM(items_survive_memory_that_runs_out_anywhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
