@@ -148,9 +148,15 @@ enum jq_err jq_hold_client(struct jq_core *core, struct jq_peer *peer, struct jq
 enum jq_err jq_hold_bye(struct jq_core *core, struct jq_peer *peer)
 {
     struct jq_worker *holder = peer->worker;
+    struct jq_dlink *link;
 
     if (!holder)
         return JQ_OK;
+    JQ_TRY(jq_hold_give_up_all(core, holder, false));
+    JQ_TRY(jq_batch_reserve(core, 1));
+    /* From here on nothing fails: a connection without its holder must have no GETs. */
+    while ((link = jq_dlist_first(&peer->gets)))
+        jq_getter_free(core, JQ_ELEMENT(link, struct jq_getter, in_peer));
     peer->worker = NULL; /* the connection has its own end */
     holder->peer = NULL;
     return jq_worker_end(core, holder, false);

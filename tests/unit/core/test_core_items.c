@@ -2,6 +2,7 @@
  *
  * test_core_items.c - items: who gets them in which order, how they are held, given back and
  * settled, and what a lost connection, a restart or a late message makes of that. */
+#include "proto/base/alloc.h"
 #include "tests/unit/core/queue_claims.h"
 
 /* ---- getting ---- */
@@ -235,6 +236,33 @@ static void one_that_says_bye_gives_back_what_its_session_holds(void **state)
     driver_commit(d);
     driver_crash(d);
     assert_int_equal(d->core->holders.count, 1);
+}
+
+/* BYE is given again when memory runs out: nothing may be half done between. */
+static void a_bye_is_done_once_however_often_memory_runs_out(void **state)
+{
+    struct driver *d = *state;
+    const struct jq_msg bye = { .tag = JQ_MSG_BYE };
+    const uint64_t other = driver_client(d, 8);
+    enum jq_err err = JQ_ENOMEM;
+
+    const uint64_t client = driver_client(d, 7);
+    for (int i = 0; i < 3; i++)
+        claim_item(d, client);
+    claim_take(d, client);
+    claim_take(d, client);
+    claim_do(d, client, JQ_QUEUE_PAUSE);
+    claim_get(d, client, 1, true, 0);
+    for (int64_t n = 0; err != JQ_OK; n++) {
+        assert_true(n < 100);
+        jq_alloc_fail_after(n, 1);
+        err = jq_core_apply(d->core, d->now, client, &bye);
+        jq_alloc_fail_after(-1, 0);
+        jq_core_check(d->core);
+        driver_collect(d);
+    }
+    assert_int_equal(d->core->holders.count, 0);
+    assert_int_equal(claim_ask_queue(d, other).ready, 3);
 }
 
 static void a_restart_finds_items_with_those_who_hold_them(void **state)
@@ -531,6 +559,7 @@ int main(void)
         CLAIM(a_delayed_item_waits_and_one_that_was_given_does_not_expire),
         CLAIM(a_lost_connection_keeps_its_items_for_a_lease),
         CLAIM(one_that_says_bye_gives_back_what_its_session_holds),
+        CLAIM(a_bye_is_done_once_however_often_memory_runs_out),
         CLAIM(a_restart_finds_items_with_those_who_hold_them),
         CLAIM(nobody_adopts_an_item_as_a_worker_or_a_job_as_a_client),
         CLAIM(a_client_and_a_worker_may_have_one_session),
