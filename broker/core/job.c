@@ -125,7 +125,7 @@ void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
         .attempt = job->attempt,
         .crashes = job->crashes,
         .fence = job->fence,
-        .session = job->worker ? job->worker->session : 0, /* by receipt: 0 */
+        .session = job->worker ? job->worker->session /* by receipt: 0 */ : job->spared_of,
         .owner = job->owner,
         .created_at = job->created_at,
         .started_at = job->started_at,

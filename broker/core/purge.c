@@ -39,7 +39,9 @@ void jq_purge_start(struct jq_core *core, struct jq_queue *queue, uint64_t *ret_
     *ret_count = before;
     if (before == 0)
         return;
-    queue->purge_before = core->meta.next_id;
+    /* No job has this id: each purge has a number of its own, and what an earlier one spared is not
+     * spared by this. */
+    queue->purge_before = core->meta.next_id++;
     for (unsigned state = JQ_BLOCKED; state <= JQ_READY; state++)
         queue->doomed[state] = queue->by_state[state];
     if (!jq_dlink_used(&queue->in_purging))
@@ -73,11 +75,16 @@ static enum jq_err end_job(struct jq_core *core, struct jq_job *job)
  * later, and in the heap among it. */
 static enum jq_err purge_lane(struct jq_core *core, struct jq_lane *lane, uint32_t *left)
 {
-    struct jq_dlink *link;
+    struct jq_dlink *next;
 
-    while (*left && (link = jq_dlist_first(&lane->fresh)) &&
-           jq_purge_dooms(JQ_ELEMENT(link, struct jq_job, in_place))) {
-        JQ_TRY(end_job(core, JQ_ELEMENT(link, struct jq_job, in_place)));
+    for (struct jq_dlink *at = jq_dlist_first(&lane->fresh); at && *left; at = next) {
+        struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_place);
+        next = jq_dlist_next(&lane->fresh, at);
+        if (job->id >= lane->queue->purge_before)
+            break;
+        if (!jq_purge_dooms(job))
+            continue; /* spared before a restart: few, and at their places since */
+        JQ_TRY(end_job(core, job));
         --*left;
     }
     for (size_t i = lane->sorted.count; *left && i > 0;) {
@@ -97,7 +104,8 @@ static enum jq_err purge_waiting(struct jq_core *core, struct jq_queue *queue, u
 {
     struct jq_dlink *next;
 
-    for (struct jq_dlink *at = jq_dlist_first(&queue->waiting); at && *left; at = next) {
+    for (struct jq_dlink *at = jq_dlist_first(&queue->waiting);
+         at && *left && queue->doomed[JQ_BLOCKED] + queue->doomed[JQ_DELAYED] > 0; at = next) {
         struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_place);
         next = jq_dlist_next(&queue->waiting, at);
         if (!jq_purge_dooms(job))

@@ -99,7 +99,8 @@ enum jq_err jq_core_restore_job(struct jq_core *core, const struct jq_job_record
     job->cancel_asked = (record->flags & JQ_JOB_STORED_CANCEL) != 0;
     job->retried = (record->flags & JQ_JOB_STORED_RETRIED) != 0;
     job->after_retried = (record->flags & JQ_JOB_STORED_AFTER_RETRIED) != 0;
-    job->spared_of = record->flags & JQ_JOB_STORED_SPARED ? queue->purge_before : 0;
+    const bool spared = (record->flags & JQ_JOB_STORED_SPARED) && record->state != JQ_RUNNING;
+    job->spared_of = spared && record->session == queue->purge_before ? queue->purge_before : 0;
     job->damaged = record->damaged;
     job->restored = true;
     job->stored = true;

@@ -34,7 +34,8 @@ struct jq_job_record {
     uint32_t attempt; /* grants so far */
     uint32_t crashes; /* grants that cost a worker its life */
     uint64_t fence;   /* of the running grant, or the last */
-    uint64_t session; /* of the worker that runs it; 0: none */
+    uint64_t session; /* of the worker that runs it; 0: none. JQ_JOB_STORED_SPARED, and it waits:
+                         the purge_before that is not for it */
     uint64_t owner;   /* client session that submitted it */
     jq_ns created_at;
     jq_ns started_at;

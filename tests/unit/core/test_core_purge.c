@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test_core_purge.c - PURGE, CLOSE_NOW and REMOVE of queues: what is told at once, what follows in
+ * slices, and what a restart or somebody else makes of it in between. */
+#include "tests/unit/core/queue_claims.h"
+
+enum { MANY = 5000 }; /* more than two slices */
+
+static void submit_many(struct driver *d, uint64_t client, uint32_t count)
+{
+    claim_put(d, client, "noop", 0, count, NULL);
+    driver_commit(d);
+    while (driver_has(d, client, JQ_MSG_SUBMITTED))
+        claim_drop(d, client, JQ_MSG_SUBMITTED);
+}
+
+static void join(struct driver *d, uint64_t client)
+{
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_JOIN,
+        .correlation = 55,
+        .u.join = { .queue = jq_view_str("q") },
+    };
+
+    driver_apply(d, client, &msg);
+}
+
+static void one_slice(struct driver *d)
+{
+    assert_int_equal(jq_core_tick(d->core, d->now), JQ_OK);
+    driver_collect(d);
+    driver_commit(d);
+}
+
+static void purge_to_the_end(struct driver *d)
+{
+    for (int i = 0; claim_queue(d, "q")->purge_before; i++) {
+        assert_true(i < 100);
+        one_slice(d);
+    }
+}
+
+/* ---- purging ---- */
+
+static void a_purge_counts_at_once_and_ends_in_slices(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+
+    submit_many(d, client, MANY);
+    join(d, client);
+    claim_order(d, client, JQ_QUEUE_PURGE);
+    assert_false(driver_has(d, client, JQ_MSG_JOINED)); /* a promise */
+    driver_commit(d);
+    assert_int_equal(claim_ordered(d, client), MANY);
+    claim_drop(d, client, JQ_MSG_JOINED);
+    struct jq_queue_info info = claim_ask_queue(d, client);
+    assert_int_equal(info.unfinished, 0);
+    assert_int_equal(info.ready, 0);
+    assert_int_equal(info.cancelled, MANY);
+    assert_int_equal(info.purging, MANY);
+    one_slice(d);
+    info = claim_ask_queue(d, client);
+    assert_in_range(info.purging, 1, MANY - 1);
+    assert_int_equal(info.cancelled, MANY);
+    purge_to_the_end(d);
+    info = claim_ask_queue(d, client);
+    assert_int_equal(info.purging, 0);
+    assert_int_equal(info.cancelled, MANY);
+    assert_int_equal(d->core->jobs.count, 0);
+    assert_int_equal(claim_do(d, client, JQ_QUEUE_PURGE), 0);
+}
+
+static void a_restart_in_the_middle_goes_on_with_it(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+
+    submit_many(d, client, MANY);
+    claim_do(d, client, JQ_QUEUE_PURGE);
+    one_slice(d);
+    submit_many(d, client, 3);
+    driver_crash(d);
+    client = driver_client(d, 7);
+    const struct jq_queue_info info = claim_ask_queue(d, client);
+    assert_int_equal(info.unfinished, 3);
+    assert_int_equal(info.cancelled, MANY);
+    assert_in_range(info.purging, 1, MANY - 1);
+    purge_to_the_end(d);
+    assert_int_equal(claim_ask_queue(d, client).cancelled, MANY);
+    const uint64_t worker = driver_worker(d, 8, 1);
+    assert_int_equal(driver_grant(d, worker).id, MANY + 2); /* a purge takes a number, too */
+}
+
+static void whatever_waits_is_purged_whatever_it_waits_for(void **state)
+{
+    static const char *const orders[] = { "fifo", "lifo", "priority" };
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+    const struct jq_job_options later = { .delay_ms = 5000 };
+    struct claim_lists needs = { 0 }, after = { 0 };
+    struct jq_job_options needy = { 0 }, child = { 0 };
+
+    claim_need(&needs, "gpu");
+    claim_lists_into(&needs, &needy);
+    for (size_t i = 0; i < 3; i++) {
+        claim_declare(d, client, orders[i], 0);
+        const uint64_t first = d->core->meta.next_id;
+        claim_put(d, client, "noop", 0, 2, &later);
+        claim_put(d, client, "noop", 3, 2, &needy);
+        claim_put(d, client, "item", 0, 2, NULL);
+        claim_after(&after, first, JQ_AFTER_OK);
+        claim_lists_into(&after, &child);
+        claim_put(d, client, "noop", 0, 2, &child);
+        claim_put(d, client, "noop", 0, 2, NULL);
+        claim_lists_fini(&after);
+        assert_int_equal(claim_do(d, client, JQ_QUEUE_PURGE), 10);
+        claim_put(d, client, "item", -7, 1, NULL); /* meanwhile, and more urgent */
+        purge_to_the_end(d);
+        const struct jq_queue_info info = claim_ask_queue(d, client);
+        assert_int_equal(info.cancelled, (i + 1) * 10 + i);
+        assert_int_equal(info.ready, 1);
+        claim_cancel(d, client, claim_take(d, client).id);
+        driver_commit(d);
+        assert_true(jq_dlist_empty(&claim_queue(d, "q")->lanes));
+    }
+    claim_lists_fini(&needs);
+}
+
+static void a_full_queue_has_places_as_soon_as_it_is_purged(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t a = driver_client(d, 7), b = driver_client(d, 8);
+
+    claim_declare(d, a, "fifo", 2);
+    claim_put(d, a, "noop", 0, 2, NULL);
+    claim_room(d, b, 1, 1);
+    claim_do(d, a, JQ_QUEUE_PURGE);
+    assert_true(claim_kept(d, b, 1));
+    claim_put(d, b, "noop", 0, 1, NULL);
+    claim_put(d, b, "noop", 0, 1, NULL);
+    claim_put(d, b, "noop", 0, 1, NULL);
+    assert_int_equal(claim_expect_error(d, b), JQ_EFULL);
+    purge_to_the_end(d);
+    assert_int_equal(claim_ask_queue(d, a).ready, 2);
+}
+
+/* ---- who is spared ---- */
+
+/* Two that run while MANY are purged; they come back: the first to its place, for any purge. */
+static uint64_t purge_beside_two(struct driver *d, uint64_t client, const char *order)
+{
+    const uint64_t worker = driver_worker(d, 8, 0);
+    struct jq_held held[2];
+    uint64_t last = 0;
+
+    claim_declare(d, client, order, 0);
+    submit_many(d, client, 2);
+    driver_credit(d, worker, 2);
+    assert_int_equal(claim_grants(d, worker, held, 2), 2);
+    submit_many(d, client, MANY);
+    assert_int_equal(claim_do(d, client, JQ_QUEUE_PURGE), MANY);
+    claim_bye(d, worker);
+    driver_commit(d);
+    for (size_t i = 0; i < 2; i++)
+        last = held[i].id > last ? held[i].id : last;
+    assert_int_equal(last, 2);
+    assert_int_equal(claim_ask_queue(d, client).ready, 2);
+    return driver_worker(d, 9, 0);
+}
+
+static void jobs_that_ran_when_their_queue_was_purged_come_back(void **state)
+{
+    static const char *const orders[] = { "fifo", "lifo", "priority" };
+    struct driver *d = *state;
+
+    for (size_t i = 0; i < 3; i++) {
+        const uint64_t client = driver_client(d, 7);
+        const uint64_t worker = purge_beside_two(d, client, orders[i]);
+        purge_to_the_end(d);
+        driver_credit(d, worker, 9);
+        struct jq_held held[2];
+        assert_int_equal(claim_grants(d, worker, held, 2), 2);
+        driver_close(d);
+        driver_open(d);
+    }
+}
+
+static void they_are_spared_over_a_restart_too_and_the_purge_ends(void **state)
+{
+    static const char *const orders[] = { "fifo", "lifo", "priority" };
+    struct driver *d = *state;
+
+    for (size_t i = 0; i < 3; i++) {
+        purge_beside_two(d, driver_client(d, 7), orders[i]);
+        driver_crash(d);
+        const uint64_t client = driver_client(d, 7);
+        assert_int_equal(claim_ask_queue(d, client).ready, 2);
+        purge_to_the_end(d);
+        assert_int_equal(claim_ask_queue(d, client).ready, 2);
+        assert_int_equal(claim_ask_queue(d, client).cancelled, MANY);
+        driver_close(d);
+        driver_open(d);
+    }
+}
+
+static void a_second_purge_takes_those_that_the_first_spared(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+
+    purge_beside_two(d, client, "fifo");
+    assert_int_equal(claim_do(d, client, JQ_QUEUE_PURGE), 2); /* during the first */
+    purge_to_the_end(d);
+    assert_int_equal(d->core->jobs.count, 0);
+    assert_int_equal(claim_ask_queue(d, client).cancelled, MANY + 2);
+}
+
+static void nothing_is_spared_by_an_earlier_purge(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+
+    purge_beside_two(d, client, "fifo");
+    purge_to_the_end(d);
+    assert_int_equal(claim_do(d, client, JQ_QUEUE_PURGE), 2);
+    driver_crash(d); /* what was told as cancelled stays so */
+    client = driver_client(d, 7);
+    assert_int_equal(claim_ask_queue(d, client).unfinished, 0);
+    driver_tick(d, 600);
+    purge_to_the_end(d);
+    assert_int_equal(claim_ask_queue(d, client).cancelled, MANY + 2);
+}
+
+static void a_job_that_is_retried_during_a_purge_is_spared(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+    const uint64_t worker = driver_worker(d, 8, 1);
+
+    const uint64_t failed = claim_job_in_q(d, client, 0);
+    claim_run(d, worker, failed, 1);
+    submit_many(d, client, MANY);
+    claim_do(d, client, JQ_QUEUE_PURGE);
+    assert_int_equal(claim_retry(d, client, failed), 0);
+    assert_int_equal(claim_ask_queue(d, client).ready, 1);
+    driver_crash(d);
+    client = driver_client(d, 7);
+    driver_tick(d, 600);
+    purge_to_the_end(d);
+    assert_int_equal(claim_now(d, failed), JQ_READY);
+}
+
+/* ---- closing now ---- */
+
+static void close_now_takes_and_gives_nothing_more(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 1);
+
+    const uint64_t runs = claim_job_in_q(d, client, 0), item = claim_item(d, client);
+    claim_do(d, client, JQ_QUEUE_PAUSE);
+    claim_get(d, client, 1, true, 0);
+    assert_int_equal(claim_do(d, client, JQ_QUEUE_CLOSE_NOW), JQ_ECLOSED); /* of the GET */
+    assert_int_equal(claim_ordered(d, client), 1);
+    claim_put(d, client, "noop", 0, 1, NULL);
+    assert_int_equal(claim_expect_error(d, client), JQ_ECLOSED);
+    purge_to_the_end(d);
+    claim_run(d, worker, runs, 0);
+    assert_int_equal(claim_state_of(d, client, item), JQ_CANCELLED);
+    assert_int_equal(claim_do(d, client, JQ_QUEUE_CLOSE_NOW), 0);
+}
+
+/* ---- removing ---- */
+
+static void a_queue_with_something_unfinished_is_not_removed(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+
+    claim_item(d, client);
+    assert_int_equal(claim_do(d, client, JQ_QUEUE_REMOVE), JQ_ESTATE);
+    claim_order(d, client, JQ_QUEUE_PURGE);
+    claim_order(d, client, JQ_QUEUE_REMOVE); /* its jobs are still being cancelled */
+    assert_int_equal(claim_expect_error(d, client), JQ_ESTATE);
+    driver_commit(d);
+    claim_drop(d, client, JQ_MSG_QUEUE_SAID);
+    purge_to_the_end(d);
+    claim_get(d, client, 1, true, 0);
+    assert_int_equal(claim_do(d, client, JQ_QUEUE_REMOVE), JQ_ESTATE);
+    claim_unwait(d, client, 1);
+    assert_int_equal(claim_do(d, client, JQ_QUEUE_REMOVE), 0);
+    assert_null(claim_queue(d, "q"));
+}
+
+static void what_it_keeps_is_deleted_in_slices_and_nothing_is_taken_meanwhile(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+
+    submit_many(d, client, MANY);
+    claim_do(d, client, JQ_QUEUE_PURGE);
+    purge_to_the_end(d);
+    assert_int_equal(claim_ask_queue(d, client).kept, MANY);
+    claim_order(d, client, JQ_QUEUE_REMOVE);
+    claim_put(d, client, "noop", 0, 1, NULL);
+    assert_int_equal(claim_expect_error(d, client), JQ_ECLOSED);
+    claim_get(d, client, 1, true, 0);
+    assert_int_equal(claim_expect_error(d, client), JQ_ECLOSED);
+    claim_room(d, client, 1, 1);
+    assert_int_equal(claim_expect_error(d, client), JQ_ENOENT);
+    join(d, client);
+    assert_int_equal(claim_expect_error(d, client), JQ_ENOENT);
+    for (enum jq_queue_action a = JQ_QUEUE_PAUSE; a <= JQ_QUEUE_REMOVE; a++) {
+        claim_order(d, client, a);
+        assert_int_equal(claim_expect_error(d, client), JQ_ESTATE);
+    }
+    assert_int_equal(claim_set(d, client, "q", JQ_QUEUE_MAXSIZE,
+                               (struct jq_queue_conf){ .order = jq_view_str("fifo") }),
+                     JQ_ESTATE);
+    assert_int_equal(claim_retry(d, client, 1), JQ_EGONE); /* its row is gone by now */
+    assert_null(claim_queue(d, "q"));
+    assert_int_equal(claim_ordered(d, client), 0);
+    driver_crash(d);
+    assert_null(claim_queue(d, "q"));
+    client = driver_client(d, 7);
+    const uint64_t id = claim_item(d, client); /* a new one of the name */
+    assert_int_equal(claim_ask_queue(d, client).cancelled, 0);
+    assert_int_equal(claim_take(d, client).id, id);
+}
+
+static void an_end_that_is_not_durable_yet_is_removed_too(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 1);
+
+    claim_job_in_q(d, client, 0);
+    driver_done(d, worker, driver_grant(d, worker), JQ_OUTCOME_EXITED, 0);
+    assert_int_equal(claim_do(d, client, JQ_QUEUE_REMOVE), 0);
+    assert_null(claim_queue(d, "q"));
+    assert_int_equal(claim_info_error(d, client, 1), JQ_EGONE);
+    driver_crash(d);
+    assert_int_equal(d->core->queues.count, 0);
+}
+
+static void a_retry_during_a_removal_is_refused(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 1);
+    struct jq_buf refs = { 0 };
+    struct jq_ack ack;
+
+    claim_job_in_q(d, client, 0);
+    claim_run(d, worker, 1, 1);
+    jq_job_ref_write(&refs, &(struct jq_job_ref){ .id = 1 });
+    const struct jq_msg retry = { .tag = JQ_MSG_RETRY, .u.retry.jobs = jq_records_of(1, &refs) };
+    driver_apply(d, client, &retry); /* the store is asked, and asked by the removal */
+    claim_order(d, client, JQ_QUEUE_REMOVE);
+    driver_commit(d);
+    jq_buf_fini(&refs);
+    struct driver_frame frame = driver_expect(d, client, JQ_MSG_RETRIED);
+    struct jq_reader r = jq_records_reader(frame.msg.u.retried.each);
+    assert_true(jq_ack_next(&r, &ack));
+    assert_true(ack.error == JQ_ECLOSED || ack.error == JQ_EGONE);
+    driver_frame_free(&frame);
+    assert_null(claim_queue(d, "q"));
+}
+
+/* ---- memory ---- */
+
+static void purges_survive_memory_that_runs_out_anywhere(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7);
+
+    for (int64_t fail_in = 0; fail_in < 60; fail_in++) {
+        claim_put(d, client, "noop", 0, 20, NULL);
+        claim_put(d, client, "item", 0, 3, NULL);
+        driver_commit(d);
+        d->fail_in = fail_in;
+        claim_order(d, client, fail_in % 2 ? JQ_QUEUE_PURGE : JQ_QUEUE_CLOSE_NOW);
+        driver_tick(d, 3);
+        driver_commit(d);
+        purge_to_the_end(d);
+        d->fail_in = fail_in;
+        if (jq_peer_find(d->core, client))
+            claim_order(d, client, JQ_QUEUE_REMOVE);
+        driver_commit(d);
+        d->fail_in = -1;
+        if (!jq_peer_find(d->core, client))
+            client = driver_client(d, 7);
+        if (claim_queue(d, "q")) {
+            assert_int_equal(jq_queue_unfinished(claim_queue(d, "q")), 0);
+            claim_order(d, client, JQ_QUEUE_REOPEN);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLAIM(a_purge_counts_at_once_and_ends_in_slices),
+        CLAIM(a_restart_in_the_middle_goes_on_with_it),
+        CLAIM(whatever_waits_is_purged_whatever_it_waits_for),
+        CLAIM(a_full_queue_has_places_as_soon_as_it_is_purged),
+        CLAIM(jobs_that_ran_when_their_queue_was_purged_come_back),
+        CLAIM(they_are_spared_over_a_restart_too_and_the_purge_ends),
+        CLAIM(a_second_purge_takes_those_that_the_first_spared),
+        CLAIM(nothing_is_spared_by_an_earlier_purge),
+        CLAIM(a_job_that_is_retried_during_a_purge_is_spared),
+        CLAIM(close_now_takes_and_gives_nothing_more),
+        CLAIM(a_queue_with_something_unfinished_is_not_removed),
+        CLAIM(what_it_keeps_is_deleted_in_slices_and_nothing_is_taken_meanwhile),
+        CLAIM(an_end_that_is_not_durable_yet_is_removed_too),
+        CLAIM(a_retry_during_a_removal_is_refused),
+        CLAIM(purges_survive_memory_that_runs_out_anywhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
