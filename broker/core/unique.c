@@ -22,7 +22,8 @@ struct jq_job *jq_unique_find(const struct jq_core *core, const struct jq_job_op
     for (struct jq_job *at = jq_map_find(&core->uniques, jq_name_hash(core, options->unique)); at;
          at = at->extra->same_unique)
         if (jq_view_equal(at->extra->options.unique, options->unique) &&
-            counts(at->state, options->unique_while) && (!found || at->id < found->id))
+            counts(at->state, options->unique_while) && !jq_purge_dooms(at) &&
+            (!found || at->id < found->id))
             found = at;
     return found;
 }

@@ -127,6 +127,46 @@ static void whatever_waits_is_purged_whatever_it_waits_for(void **state)
     claim_lists_fini(&needs);
 }
 
+static void nothing_of_a_purged_queue_is_handed_out_meanwhile(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 0);
+
+    const uint64_t item = claim_item(d, client), job = claim_job_in_q(d, client, 0);
+    claim_order(d, client, JQ_QUEUE_PURGE);
+    driver_credit(d, worker, 5);
+    claim_get(d, client, 1, false, 0);
+    assert_int_equal(claim_expect_error(d, client), JQ_EEMPTY);
+    claim_peek(d, client, 2);
+    assert_int_equal(claim_expect_error(d, client), JQ_EEMPTY);
+    assert_false(driver_has(d, worker, JQ_MSG_GRANTS));
+    claim_get(d, client, 1, true, 0);
+    claim_put(d, client, "item", 0, 1, NULL);
+    assert_false(driver_has(d, client, JQ_MSG_ITEM));
+    driver_tick(d, 1);
+    driver_commit(d);
+    assert_int_equal(claim_taken(d, client).held.id, job + 2);
+    assert_int_equal(claim_state_of(d, client, item), JQ_CANCELLED);
+}
+
+static void a_unique_name_of_a_purged_job_is_free(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+    const struct jq_job_options once = { .unique = jq_view_str("once") };
+
+    claim_put(d, client, "noop", 0, 1, &once);
+    claim_do(d, client, JQ_QUEUE_PURGE);
+    driver_commit(d);
+    while (driver_has(d, client, JQ_MSG_SUBMITTED))
+        claim_drop(d, client, JQ_MSG_SUBMITTED);
+    claim_put(d, client, "noop", 0, 1, &once);
+    driver_commit(d);
+    assert_int_equal(claim_submitted_ack(d, client).created, 1);
+    purge_to_the_end(d);
+    assert_int_equal(claim_ask_queue(d, client).ready, 1);
+}
+
 static void a_full_queue_has_places_as_soon_as_it_is_purged(void **state)
 {
     struct driver *d = *state;
@@ -402,6 +442,8 @@ int main(void)
         CLAIM(a_purge_counts_at_once_and_ends_in_slices),
         CLAIM(a_restart_in_the_middle_goes_on_with_it),
         CLAIM(whatever_waits_is_purged_whatever_it_waits_for),
+        CLAIM(nothing_of_a_purged_queue_is_handed_out_meanwhile),
+        CLAIM(a_unique_name_of_a_purged_job_is_free),
         CLAIM(a_full_queue_has_places_as_soon_as_it_is_purged),
         CLAIM(jobs_that_ran_when_their_queue_was_purged_come_back),
         CLAIM(they_are_spared_over_a_restart_too_and_the_purge_ends),
