@@ -357,6 +357,9 @@ static enum jq_err go_on(struct jq_core *core, struct jq_client *client, struct 
     struct jq_msg msg;
 
     JQ_CHECK(jq_msg_decode(jq_buf_view(&lookup->kept), &msg) == JQ_OK);
+    const struct jq_queue *queue = jq_queue_find(core, msg.u.submit.queue);
+    if (queue && (queue->closed || queue->removing)) /* since it was asked */
+        return JQ_ECLOSED;
     if (!jq_facts_complete(core, &msg.u.submit, lookup)) /* without a peer it will ask again */
         return client->peer ? park(core, client->peer, &msg, each, lookup) : JQ_OK;
     const uint64_t gone = jq_facts_gone(core, &msg.u.submit, lookup);

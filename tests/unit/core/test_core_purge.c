@@ -406,6 +406,20 @@ static void a_retry_during_a_removal_is_refused(void **state)
     assert_null(claim_queue(d, "q"));
 }
 
+static void a_submit_that_asked_the_store_is_not_taken_by_a_closed_queue(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+    const struct driver_submit keyed = { .number = 1, .queue = "q", .key = "k" };
+
+    claim_declare(d, client, "fifo", 0);
+    driver_submit(d, client, keyed);
+    claim_order(d, client, JQ_QUEUE_CLOSE);
+    driver_commit(d);
+    assert_int_equal(claim_expect_error(d, client), JQ_ECLOSED);
+    assert_int_equal(d->core->jobs.count, 0);
+}
+
 /* ---- memory ---- */
 
 static void purges_survive_memory_that_runs_out_anywhere(void **state)
@@ -455,6 +469,7 @@ int main(void)
         CLAIM(what_it_keeps_is_deleted_in_slices_and_nothing_is_taken_meanwhile),
         CLAIM(an_end_that_is_not_durable_yet_is_removed_too),
         CLAIM(a_retry_during_a_removal_is_refused),
+        CLAIM(a_submit_that_asked_the_store_is_not_taken_by_a_closed_queue),
         CLAIM(purges_survive_memory_that_runs_out_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
