@@ -180,10 +180,18 @@ static enum jq_err look(struct jq_core *core, struct jq_queue *queue, uint64_t p
     return err;
 }
 
+/* NULL: its connection is lost, or is another session's now. */
+static struct jq_peer *asker(const struct jq_core *core, const struct jq_lookup *lookup)
+{
+    struct jq_peer *peer = jq_peer_find(core, lookup->peer);
+
+    return peer && peer->token == lookup->peer_token ? peer : NULL;
+}
+
 static void give_up(struct jq_core *core, struct jq_queue *queue, const struct jq_lookup *lookup,
                     enum jq_err err)
 {
-    struct jq_peer *peer = jq_peer_find(core, lookup->peer);
+    struct jq_peer *peer = asker(core, lookup);
 
     queue->removing = false;
     if (peer)
@@ -193,7 +201,7 @@ static void give_up(struct jq_core *core, struct jq_queue *queue, const struct j
 
 static void finish(struct jq_core *core, struct jq_queue *queue, const struct jq_lookup *lookup)
 {
-    struct jq_peer *peer = jq_peer_find(core, lookup->peer);
+    struct jq_peer *peer = asker(core, lookup);
 
     if (jq_batch_reserve(core, 2) != JQ_OK) {
         give_up(core, queue, lookup, JQ_EBUSY);
@@ -217,6 +225,7 @@ static bool has_ended(const struct jq_core *core, const struct jq_queue *queue)
 static void removed(struct jq_core *core, struct jq_lookup *lookup)
 {
     struct jq_queue *queue = jq_map_find(&core->queues, lookup->number[0]);
+    const uint64_t peer = asker(core, lookup) ? lookup->peer : 0;
     uint64_t last = 0;
     enum jq_err err = lookup->err;
 
@@ -228,9 +237,9 @@ static void removed(struct jq_core *core, struct jq_lookup *lookup)
             err = jq_row_delete(core, &lookup->jobs[i]);
     }
     if (err == JQ_OK && lookup->found > 0)
-        err = look(core, queue, lookup->peer, lookup->correlation, last);
+        err = look(core, queue, peer, lookup->correlation, last);
     else if (err == JQ_OK && has_ended(core, queue))
-        err = look(core, queue, lookup->peer, lookup->correlation, 0);
+        err = look(core, queue, peer, lookup->correlation, 0);
     else if (err == JQ_OK && jq_queue_unfinished(queue))
         err = JQ_ESTATE;
     else if (err == JQ_OK)

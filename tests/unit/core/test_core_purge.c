@@ -420,6 +420,25 @@ static void a_submit_that_asked_the_store_is_not_taken_by_a_closed_queue(void **
     assert_int_equal(d->core->jobs.count, 0);
 }
 
+static void the_answer_goes_to_the_session_that_asked(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+    const struct jq_msg hello = {
+        .tag = JQ_MSG_HELLO,
+        .u.hello = { .version_min = 1, .version_max = 1, .role = JQ_ROLE_CLIENT, .session = 9 },
+    };
+
+    submit_many(d, client, MANY);
+    claim_do(d, client, JQ_QUEUE_PURGE);
+    purge_to_the_end(d);
+    claim_order(d, client, JQ_QUEUE_REMOVE);
+    driver_apply(d, client, &hello);
+    driver_commit(d);
+    assert_null(claim_queue(d, "q"));
+    assert_false(driver_has(d, client, JQ_MSG_QUEUE_SAID));
+}
+
 /* ---- memory ---- */
 
 static void purges_survive_memory_that_runs_out_anywhere(void **state)
@@ -470,6 +489,7 @@ int main(void)
         CLAIM(an_end_that_is_not_durable_yet_is_removed_too),
         CLAIM(a_retry_during_a_removal_is_refused),
         CLAIM(a_submit_that_asked_the_store_is_not_taken_by_a_closed_queue),
+        CLAIM(the_answer_goes_to_the_session_that_asked),
         CLAIM(purges_survive_memory_that_runs_out_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
