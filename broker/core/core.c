@@ -225,9 +225,8 @@ jq_ms jq_core_next_at(const struct jq_core *core)
     return at;
 }
 
-enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now)
+static enum jq_err tick(struct jq_core *core)
 {
-    core->now = now;
     jq_peer_tick(core);
     JQ_TRY(jq_worker_tick(core));
     JQ_TRY(jq_timer_tick(core));
@@ -236,7 +235,14 @@ enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now)
     jq_sweep_tick(core);
     if (core->events.due)
         jq_events_tell(core);
-    return jq_extra_resolve(core);
+    return JQ_OK;
+}
+
+enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now)
+{
+    core->now = now;
+    const enum jq_err err = tick(core), resolved = jq_extra_resolve(core);
+    return err != JQ_OK ? err : resolved;
 }
 
 /* ---- inputs ---- */

@@ -113,11 +113,18 @@ void jq_extra_entered(struct jq_core *core, struct jq_job *job)
     }
 }
 
-enum jq_err jq_extra_resolve(struct jq_core *core)
+static enum jq_err resolve(struct jq_core *core)
 {
     JQ_TRY(jq_edge_resolve(core));
     JQ_TRY(jq_limit_resolve(core));
-    JQ_TRY(jq_room_resolve(core));
-    jq_job_forget_durable(core); /* those that are not stored */
-    return JQ_OK;
+    return jq_room_resolve(core);
+}
+
+enum jq_err jq_extra_resolve(struct jq_core *core)
+{
+    const enum jq_err err = resolve(core);
+
+    jq_job_forget_durable(
+        core); /* those that are not stored: with or without memory for the rest */
+    return err;
 }

@@ -347,6 +347,24 @@ static void a_memory_job_ends_between_jobs_that_the_disk_has_yet_to_take(void **
     assert_int_equal(d->core->jobs.count, 0);
 }
 
+static void memory_jobs_end_although_memory_runs_out(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+    const struct jq_job_options soon = { .expires_ms = 100 };
+
+    be(d, client, JQ_DURABILITY_MEMORY);
+    for (int64_t n = 0; n < 12; n++) {
+        claim_put(d, client, "noop", 0, 3, &soon);
+        while (driver_has(d, client, JQ_MSG_SUBMITTED))
+            claim_drop(d, client, JQ_MSG_SUBMITTED);
+        d->fail_in = n;
+        driver_tick(d, 200); /* the driver checks the core after each ENOMEM */
+        d->fail_in = -1;
+        assert_int_equal(d->core->jobs.count, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -365,6 +383,7 @@ int main(void)
         CLAIM(what_was_stored_stays_stored_and_what_was_not_is_when_it_moves),
         CLAIM(a_stored_job_of_a_memory_queue_ends_in_the_store),
         CLAIM(a_memory_job_ends_between_jobs_that_the_disk_has_yet_to_take),
+        CLAIM(memory_jobs_end_although_memory_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
