@@ -128,8 +128,10 @@ enum jq_err jq_hold_client(struct jq_core *core, struct jq_peer *peer, struct jq
 {
     struct jq_worker *holder = jq_map_find(&core->holders, peer->session);
 
-    if (peer->worker)
+    if (peer->worker) {
+        jq_worker_renew(core, peer->worker);
         return JQ_OK;
+    }
     JQ_TRY(jq_batch_reserve(core, 1));
     if (!holder)
         JQ_TRY(jq_worker_make(core, true, peer->session, name, &holder));

@@ -85,7 +85,7 @@ enum jq_err jq_settle_apply(struct jq_core *core, struct jq_peer *peer, const st
         ack.error = fault_of(core, &settling, &job);
         if (ack.error == JQ_OK) {
             err = act(core, job, &settling);
-            any = true;
+            any |= err == JQ_OK;
             batch = promise(core, job, batch);
         } else if (job && jq_state_is_terminal(job->state) && job->end_batch > batch) {
             batch = job->end_batch;

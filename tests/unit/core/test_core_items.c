@@ -216,6 +216,32 @@ static void a_lost_connection_keeps_its_items_for_a_lease(void **state)
     assert_int_equal(d->core->holders.count, 0);
 }
 
+static void a_session_that_only_says_hello_lives_too(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+    struct jq_buf records = { 0 };
+
+    claim_item(d, client);
+    const struct jq_held held = claim_take(d, client);
+    jq_held_write(&records, &held);
+    const struct jq_msg hello = {
+        .tag = JQ_MSG_HELLO,
+        .u.hello = { .version_min = 1,
+                     .version_max = 1,
+                     .role = JQ_ROLE_CLIENT,
+                     .session = 7,
+                     .held = jq_records_of(1, &records) },
+    };
+    for (int i = 0; i < 5; i++) {
+        driver_tick(d, 10000);
+        driver_apply(d, client, &hello);
+        claim_drop(d, client, JQ_MSG_WELCOME);
+        assert_int_equal(claim_now(d, held.id), JQ_RUNNING);
+    }
+    jq_buf_fini(&records);
+}
+
 static void one_that_says_bye_gives_back_what_its_session_holds(void **state)
 {
     struct driver *d = *state;
@@ -558,6 +584,7 @@ int main(void)
         CLAIM(items_have_their_own_order_beside_the_jobs_of_their_queue),
         CLAIM(a_delayed_item_waits_and_one_that_was_given_does_not_expire),
         CLAIM(a_lost_connection_keeps_its_items_for_a_lease),
+        CLAIM(a_session_that_only_says_hello_lives_too),
         CLAIM(one_that_says_bye_gives_back_what_its_session_holds),
         CLAIM(a_bye_is_done_once_however_often_memory_runs_out),
         CLAIM(a_restart_finds_items_with_those_who_hold_them),
