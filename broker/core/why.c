@@ -333,7 +333,7 @@ static const struct jq_job *explain(const struct jq_core *core, const struct jq_
     const bool has_started = job->state >= JQ_RUNNING;
     const struct jq_job *parent = NULL;
 
-    if (!has_started && job->id < queue->purge_before)
+    if (jq_purge_dooms(job))
         jq_reasons_add(b, "purged", queue->purge_before,
                        "its queue has been purged: it is about to be cancelled");
     if (!has_started && queue->paused)

@@ -209,6 +209,30 @@ static uint64_t purge_beside_two(struct driver *d, uint64_t client, const char *
     return driver_worker(d, 9, 0);
 }
 
+static bool is_purged(struct driver *d, uint64_t client, uint64_t id)
+{
+    const struct jq_msg why = { .tag = JQ_MSG_WHY, .u.why.id = id };
+    struct jq_blocker blocker;
+
+    driver_apply(d, client, &why);
+    struct driver_frame frame = driver_expect(d, client, JQ_MSG_BECAUSE);
+    struct jq_reader r = jq_records_reader(frame.msg.u.because.blockers);
+    assert_true(jq_blocker_next(&r, &blocker));
+    const bool purged = jq_view_equal(blocker.kind, jq_view_str("purged"));
+    driver_frame_free(&frame);
+    return purged;
+}
+
+static void why_tells_the_doomed_from_the_spared(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+
+    purge_beside_two(d, client, "fifo");
+    assert_false(is_purged(d, client, 1));
+    assert_true(is_purged(d, client, MANY));
+}
+
 static void jobs_that_ran_when_their_queue_was_purged_come_back(void **state)
 {
     static const char *const orders[] = { "fifo", "lifo", "priority" };
@@ -478,6 +502,7 @@ int main(void)
         CLAIM(nothing_of_a_purged_queue_is_handed_out_meanwhile),
         CLAIM(a_unique_name_of_a_purged_job_is_free),
         CLAIM(a_full_queue_has_places_as_soon_as_it_is_purged),
+        CLAIM(why_tells_the_doomed_from_the_spared),
         CLAIM(jobs_that_ran_when_their_queue_was_purged_come_back),
         CLAIM(they_are_spared_over_a_restart_too_and_the_purge_ends),
         CLAIM(a_second_purge_takes_those_that_the_first_spared),
