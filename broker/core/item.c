@@ -19,6 +19,7 @@ void jq_getter_free(struct jq_core *core, struct jq_getter *getter)
 
     getter->peer->getting--;
     queue->getting--;
+    jq_map_remove(&getter->peer->gets_asked, getter->correlation);
     jq_dlist_remove(&getter->in_peer);
     jq_dlist_remove(&getter->in_queue);
     jq_dlist_remove(&getter->in_hasty);
@@ -28,14 +29,10 @@ void jq_getter_free(struct jq_core *core, struct jq_getter *getter)
 
 void jq_getter_withdraw(struct jq_core *core, struct jq_peer *peer, uint64_t correlation)
 {
-    struct jq_dlink *next;
+    struct jq_getter *getter = jq_map_find(&peer->gets_asked, correlation);
 
-    for (struct jq_dlink *at = jq_dlist_first(&peer->gets); at; at = next) {
-        struct jq_getter *getter = JQ_ELEMENT(at, struct jq_getter, in_peer);
-        next = jq_dlist_next(&peer->gets, at);
-        if (getter->correlation == correlation)
-            jq_getter_free(core, getter);
-    }
+    if (getter)
+        jq_getter_free(core, getter);
 }
 
 static void refuse(struct jq_core *core, struct jq_getter *getter, enum jq_err err)
@@ -201,6 +198,7 @@ enum jq_err jq_get_apply(struct jq_core *core, struct jq_peer *peer, const struc
     JQ_TRY(queue_of(core, peer, msg->correlation, get, &queue));
     if (!queue)
         return JQ_OK;
+    JQ_TRY(jq_map_reserve(&peer->gets_asked, 1));
     struct jq_getter *getter = jq_alloc_zero(1, sizeof *getter);
     if (!getter)
         return JQ_ENOMEM;
@@ -211,6 +209,7 @@ enum jq_err jq_get_apply(struct jq_core *core, struct jq_peer *peer, const struc
     peer->getting++;
     queue->getting++;
     jq_dlist_append(&peer->gets, &getter->in_peer);
+    JQ_CHECK(jq_map_put(&peer->gets_asked, getter->correlation, getter) == JQ_OK);
     jq_dlist_append(&queue->getters, &getter->in_queue);
     if (!get->wait)
         jq_dlist_append(&core->hasty, &getter->in_hasty);

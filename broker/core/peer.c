@@ -187,6 +187,7 @@ void jq_peer_drop(struct jq_core *core, struct jq_peer *peer)
         jq_joiner_free(JQ_ELEMENT(link, struct jq_joiner, in_peer));
     while ((link = jq_dlist_first(&peer->gets)))
         jq_getter_free(core, JQ_ELEMENT(link, struct jq_getter, in_peer));
+    jq_map_fini(&peer->gets_asked);
     while ((link = jq_dlist_first(&peer->rooms)))
         jq_putter_free(core, JQ_ELEMENT(link, struct jq_putter, in_peer));
     while ((link = jq_dlist_first(&peer->readers)))

@@ -232,6 +232,7 @@ struct jq_peer {
     struct jq_dlist joins;         /* struct jq_joiner.in_peer */
     uint32_t joining;              /* how many */
     struct jq_dlist gets;          /* struct jq_getter.in_peer */
+    struct jq_map gets_asked;      /* correlation -> struct jq_getter: there may be very many */
     uint32_t getting;              /* how many */
     struct jq_dlist rooms;         /* struct jq_putter.in_peer, kept or not */
     uint32_t putting;              /* how many */
