@@ -389,6 +389,10 @@ void jq_job_move(struct jq_core *core, struct jq_job *job, enum jq_job_state to)
 enum jq_err jq_job_end(struct jq_core *core, struct jq_job *job, enum jq_job_state state,
                        const char *reason)
 {
+    if (state != JQ_CANCELLED && jq_purge_dooms(job)) { /* it has been told and counted so */
+        state = JQ_CANCELLED;
+        reason = "its queue was purged";
+    }
     JQ_TRY(jq_batch_reserve(core, 2));
     struct jq_result_record *result = jq_alloc_zero(1, sizeof *result);
     struct jq_blob *bytes = jq_blob_new(jq_view_str(reason));

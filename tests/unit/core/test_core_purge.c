@@ -149,6 +149,29 @@ static void nothing_of_a_purged_queue_is_handed_out_meanwhile(void **state)
     assert_int_equal(claim_state_of(d, client, item), JQ_CANCELLED);
 }
 
+static void what_was_counted_as_cancelled_ends_so_whatever_comes_first(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7);
+    const struct jq_job_options soon = { .expires_ms = 100 }, later = { .delay_ms = 5000 };
+    struct claim_lists after = { 0 };
+    struct jq_job_options child = { 0 };
+
+    claim_put(d, client, "noop", 0, 1, &later);
+    claim_after(&after, 1, JQ_AFTER_OK);
+    claim_lists_into(&after, &child);
+    claim_put(d, client, "noop", 0, MANY, &child); /* their parent is of the first slice */
+    claim_put(d, client, "noop", 0, 5, &soon);
+    claim_lists_fini(&after);
+    driver_commit(d);
+    claim_do(d, client, JQ_QUEUE_PURGE);
+    d->now.mono += 200;
+    purge_to_the_end(d);
+    const struct jq_queue_info info = claim_ask_queue(d, client);
+    assert_int_equal(info.cancelled, MANY + 6);
+    assert_int_equal(info.skipped + info.expired, 0);
+}
+
 static void a_unique_name_of_a_purged_job_is_free(void **state)
 {
     struct driver *d = *state;
@@ -500,6 +523,7 @@ int main(void)
         CLAIM(a_restart_in_the_middle_goes_on_with_it),
         CLAIM(whatever_waits_is_purged_whatever_it_waits_for),
         CLAIM(nothing_of_a_purged_queue_is_handed_out_meanwhile),
+        CLAIM(what_was_counted_as_cancelled_ends_so_whatever_comes_first),
         CLAIM(a_unique_name_of_a_purged_job_is_free),
         CLAIM(a_full_queue_has_places_as_soon_as_it_is_purged),
         CLAIM(why_tells_the_doomed_from_the_spared),
