@@ -123,10 +123,12 @@ static bool acceptable(struct jq_core *core, uint64_t id, const struct jq_msg *m
         refuse(core, id, msg, JQ_EINVAL, "HELLO needs a session that is not 0 and a known role");
         return false;
     }
-    /* Workers that have lost their connection stay until their lease ends. */
+    /* Workers, and clients with items, that have lost their connection stay until their lease ends.
+     */
+    const struct jq_map *holders = hello->role == JQ_ROLE_CLIENT ? &core->holders : &core->workers;
     if (core->peers.count >= core->conf.peers_max ||
-        (hello->role == JQ_ROLE_WORKER && core->workers.count / 2 >= core->conf.peers_max &&
-         !jq_map_find(&core->workers, hello->session))) {
+        (hello->role != JQ_ROLE_BEAT && holders->count / 2 >= core->conf.peers_max &&
+         !jq_map_find(holders, hello->session))) {
         refuse(core, id, msg, JQ_EBUSY, "too many connections: try again later");
         return false;
     }

@@ -166,6 +166,25 @@ static void thousands_of_rooms_of_one_connection_have_an_end(void **state)
     assert_true(claim_kept(d, other, 1));
 }
 
+static void sessions_of_one_connection_that_hold_items_are_bounded(void **state)
+{
+    struct driver *d = *state;
+    struct jq_msg hello = {
+        .tag = JQ_MSG_HELLO,
+        .u.hello = { .version_min = 1, .version_max = 1, .role = JQ_ROLE_CLIENT },
+    };
+
+    d->core->conf.peers_max = 10;
+    for (uint64_t i = 1; i <= 100; i++) {
+        hello.u.hello.session = i;
+        driver_apply(d, 500, &hello);
+        claim_get(d, 500, 1, true, 0);
+    }
+    assert_int_equal(d->core->holders.count, 20);
+    driver_tick(d, 20000); /* their leases end */
+    assert_int_equal(d->core->holders.count, 0);
+}
+
 static void one_correlation_for_everything_confuses_nobody(void **state)
 {
     struct driver *d = *state;
@@ -309,6 +328,7 @@ int main(void)
         CLAIM(getting_makes_no_more_queues_than_may_be),
         CLAIM(thousands_of_gets_of_one_connection_cost_little_and_have_an_end),
         CLAIM(thousands_of_rooms_of_one_connection_have_an_end),
+        CLAIM(sessions_of_one_connection_that_hold_items_are_bounded),
         CLAIM(one_correlation_for_everything_confuses_nobody),
         CLAIM(one_settle_may_name_an_item_many_times),
         CLAIM(a_hello_that_lists_what_nobody_gave_holds_nothing),
