@@ -3,7 +3,7 @@
  * queue_claims.c - see queue_claims.h. */
 #include "tests/unit/core/queue_claims.h"
 
-enum { SETTING = 2071, DOING, ASKING, TAKING, SETTLING };
+enum { SETTING = 2071, DOING, ASKING, TAKING, SETTLING, JOINING };
 
 static uint64_t last_number; /* rises over all sessions, which is as good as in each */
 
@@ -119,6 +119,42 @@ uint64_t claim_job_in_q(struct driver *d, uint64_t client, int32_t priority)
     if (driver_has(d, client, JQ_MSG_SUBMITTED))
         claim_drop(d, client, JQ_MSG_SUBMITTED);
     return id;
+}
+
+/* ---- purges ---- */
+
+void claim_many(struct driver *d, uint64_t client, uint32_t count)
+{
+    claim_put(d, client, "noop", 0, count, NULL);
+    driver_commit(d);
+    while (driver_has(d, client, JQ_MSG_SUBMITTED))
+        claim_drop(d, client, JQ_MSG_SUBMITTED);
+}
+
+void claim_join(struct driver *d, uint64_t client)
+{
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_JOIN,
+        .correlation = JOINING,
+        .u.join = { .queue = jq_view_str("q") },
+    };
+
+    driver_apply(d, client, &msg);
+}
+
+void claim_slice(struct driver *d)
+{
+    assert_int_equal(jq_core_tick(d->core, d->now), JQ_OK);
+    driver_collect(d);
+    driver_commit(d);
+}
+
+void claim_purged(struct driver *d)
+{
+    for (int i = 0; claim_queue(d, "q")->purge_before; i++) {
+        assert_true(i < 100);
+        claim_slice(d);
+    }
 }
 
 /* ---- items ---- */

@@ -28,6 +28,13 @@ uint64_t claim_item(struct driver *d, uint64_t client);
  */
 uint64_t claim_job_in_q(struct driver *d, uint64_t client, int32_t priority);
 
+/* So many for workers, accepted and durable. */
+enum { CLAIM_MANY = 5000 }; /* jobs: more than two slices of a purge */
+void claim_many(struct driver *d, uint64_t client, uint32_t count);
+void claim_join(struct driver *d, uint64_t client);
+void claim_slice(struct driver *d);  /* of a purge */
+void claim_purged(struct driver *d); /* until the purge of "q" has ended */
+
 void claim_get(struct driver *d, uint64_t client, uint64_t correlation, bool wait,
                uint64_t lease_ms);
 struct claim_taken {

@@ -2,7 +2,6 @@
  *
  * test_core_durability.c - queues that tell before they store, and queues that store nothing: what
  * is told at once, what a crash loses, and what it never may. */
-#include "proto/base/alloc.h"
 #include "tests/unit/core/queue_claims.h"
 
 static void be(struct driver *d, uint64_t client, enum jq_durability durability)

@@ -1,44 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_core_purge.c - PURGE, CLOSE_NOW and REMOVE of queues: what is told at once, what follows in
- * slices, and what a restart or somebody else makes of it in between. */
+ * test_core_purge.c - PURGE and CLOSE_NOW of queues: what is told at once, what follows in slices,
+ * and what a restart or somebody else makes of it in between. */
 #include "tests/unit/core/queue_claims.h"
-
-enum { MANY = 5000 }; /* more than two slices */
-
-static void submit_many(struct driver *d, uint64_t client, uint32_t count)
-{
-    claim_put(d, client, "noop", 0, count, NULL);
-    driver_commit(d);
-    while (driver_has(d, client, JQ_MSG_SUBMITTED))
-        claim_drop(d, client, JQ_MSG_SUBMITTED);
-}
-
-static void join(struct driver *d, uint64_t client)
-{
-    const struct jq_msg msg = {
-        .tag = JQ_MSG_JOIN,
-        .correlation = 55,
-        .u.join = { .queue = jq_view_str("q") },
-    };
-
-    driver_apply(d, client, &msg);
-}
-
-static void one_slice(struct driver *d)
-{
-    assert_int_equal(jq_core_tick(d->core, d->now), JQ_OK);
-    driver_collect(d);
-    driver_commit(d);
-}
-
-static void purge_to_the_end(struct driver *d)
-{
-    for (int i = 0; claim_queue(d, "q")->purge_before; i++) {
-        assert_true(i < 100);
-        one_slice(d);
-    }
-}
 
 /* ---- purging ---- */
 
@@ -47,26 +11,26 @@ static void a_purge_counts_at_once_and_ends_in_slices(void **state)
     struct driver *d = *state;
     const uint64_t client = driver_client(d, 7);
 
-    submit_many(d, client, MANY);
-    join(d, client);
+    claim_many(d, client, CLAIM_MANY);
+    claim_join(d, client);
     claim_order(d, client, JQ_QUEUE_PURGE);
     assert_false(driver_has(d, client, JQ_MSG_JOINED)); /* a promise */
     driver_commit(d);
-    assert_int_equal(claim_ordered(d, client), MANY);
+    assert_int_equal(claim_ordered(d, client), CLAIM_MANY);
     claim_drop(d, client, JQ_MSG_JOINED);
     struct jq_queue_info info = claim_ask_queue(d, client);
     assert_int_equal(info.unfinished, 0);
     assert_int_equal(info.ready, 0);
-    assert_int_equal(info.cancelled, MANY);
-    assert_int_equal(info.purging, MANY);
-    one_slice(d);
+    assert_int_equal(info.cancelled, CLAIM_MANY);
+    assert_int_equal(info.purging, CLAIM_MANY);
+    claim_slice(d);
     info = claim_ask_queue(d, client);
-    assert_in_range(info.purging, 1, MANY - 1);
-    assert_int_equal(info.cancelled, MANY);
-    purge_to_the_end(d);
+    assert_in_range(info.purging, 1, CLAIM_MANY - 1);
+    assert_int_equal(info.cancelled, CLAIM_MANY);
+    claim_purged(d);
     info = claim_ask_queue(d, client);
     assert_int_equal(info.purging, 0);
-    assert_int_equal(info.cancelled, MANY);
+    assert_int_equal(info.cancelled, CLAIM_MANY);
     assert_int_equal(d->core->jobs.count, 0);
     assert_int_equal(claim_do(d, client, JQ_QUEUE_PURGE), 0);
 }
@@ -76,20 +40,20 @@ static void a_restart_in_the_middle_goes_on_with_it(void **state)
     struct driver *d = *state;
     uint64_t client = driver_client(d, 7);
 
-    submit_many(d, client, MANY);
+    claim_many(d, client, CLAIM_MANY);
     claim_do(d, client, JQ_QUEUE_PURGE);
-    one_slice(d);
-    submit_many(d, client, 3);
+    claim_slice(d);
+    claim_many(d, client, 3);
     driver_crash(d);
     client = driver_client(d, 7);
     const struct jq_queue_info info = claim_ask_queue(d, client);
     assert_int_equal(info.unfinished, 3);
-    assert_int_equal(info.cancelled, MANY);
-    assert_in_range(info.purging, 1, MANY - 1);
-    purge_to_the_end(d);
-    assert_int_equal(claim_ask_queue(d, client).cancelled, MANY);
+    assert_int_equal(info.cancelled, CLAIM_MANY);
+    assert_in_range(info.purging, 1, CLAIM_MANY - 1);
+    claim_purged(d);
+    assert_int_equal(claim_ask_queue(d, client).cancelled, CLAIM_MANY);
     const uint64_t worker = driver_worker(d, 8, 1);
-    assert_int_equal(driver_grant(d, worker).id, MANY + 2); /* a purge takes a number, too */
+    assert_int_equal(driver_grant(d, worker).id, CLAIM_MANY + 2); /* a purge takes a number, too */
 }
 
 static void whatever_waits_is_purged_whatever_it_waits_for(void **state)
@@ -116,7 +80,7 @@ static void whatever_waits_is_purged_whatever_it_waits_for(void **state)
         claim_lists_fini(&after);
         assert_int_equal(claim_do(d, client, JQ_QUEUE_PURGE), 10);
         claim_put(d, client, "item", -7, 1, NULL); /* meanwhile, and more urgent */
-        purge_to_the_end(d);
+        claim_purged(d);
         const struct jq_queue_info info = claim_ask_queue(d, client);
         assert_int_equal(info.cancelled, (i + 1) * 10 + i);
         assert_int_equal(info.ready, 1);
@@ -160,15 +124,15 @@ static void what_was_counted_as_cancelled_ends_so_whatever_comes_first(void **st
     claim_put(d, client, "noop", 0, 1, &later);
     claim_after(&after, 1, JQ_AFTER_OK);
     claim_lists_into(&after, &child);
-    claim_put(d, client, "noop", 0, MANY, &child); /* their parent is of the first slice */
+    claim_put(d, client, "noop", 0, CLAIM_MANY, &child); /* their parent is of the first slice */
     claim_put(d, client, "noop", 0, 5, &soon);
     claim_lists_fini(&after);
     driver_commit(d);
     claim_do(d, client, JQ_QUEUE_PURGE);
     d->now.mono += 200;
-    purge_to_the_end(d);
+    claim_purged(d);
     const struct jq_queue_info info = claim_ask_queue(d, client);
-    assert_int_equal(info.cancelled, MANY + 6);
+    assert_int_equal(info.cancelled, CLAIM_MANY + 6);
     assert_int_equal(info.skipped + info.expired, 0);
 }
 
@@ -186,7 +150,7 @@ static void a_unique_name_of_a_purged_job_is_free(void **state)
     claim_put(d, client, "noop", 0, 1, &once);
     driver_commit(d);
     assert_int_equal(claim_submitted_ack(d, client).created, 1);
-    purge_to_the_end(d);
+    claim_purged(d);
     assert_int_equal(claim_ask_queue(d, client).ready, 1);
 }
 
@@ -204,13 +168,14 @@ static void a_full_queue_has_places_as_soon_as_it_is_purged(void **state)
     claim_put(d, b, "noop", 0, 1, NULL);
     claim_put(d, b, "noop", 0, 1, NULL);
     assert_int_equal(claim_expect_error(d, b), JQ_EFULL);
-    purge_to_the_end(d);
+    claim_purged(d);
     assert_int_equal(claim_ask_queue(d, a).ready, 2);
 }
 
 /* ---- who is spared ---- */
 
-/* Two that run while MANY are purged; they come back: the first to its place, for any purge. */
+/* Two that run while CLAIM_MANY are purged; they come back: the first to its place, for any purge.
+ */
 static uint64_t purge_beside_two(struct driver *d, uint64_t client, const char *order)
 {
     const uint64_t worker = driver_worker(d, 8, 0);
@@ -218,11 +183,11 @@ static uint64_t purge_beside_two(struct driver *d, uint64_t client, const char *
     uint64_t last = 0;
 
     claim_declare(d, client, order, 0);
-    submit_many(d, client, 2);
+    claim_many(d, client, 2);
     driver_credit(d, worker, 2);
     assert_int_equal(claim_grants(d, worker, held, 2), 2);
-    submit_many(d, client, MANY);
-    assert_int_equal(claim_do(d, client, JQ_QUEUE_PURGE), MANY);
+    claim_many(d, client, CLAIM_MANY);
+    assert_int_equal(claim_do(d, client, JQ_QUEUE_PURGE), CLAIM_MANY);
     claim_bye(d, worker);
     driver_commit(d);
     for (size_t i = 0; i < 2; i++)
@@ -253,7 +218,7 @@ static void why_tells_the_doomed_from_the_spared(void **state)
 
     purge_beside_two(d, client, "fifo");
     assert_false(is_purged(d, client, 1));
-    assert_true(is_purged(d, client, MANY));
+    assert_true(is_purged(d, client, CLAIM_MANY));
 }
 
 static void jobs_that_ran_when_their_queue_was_purged_come_back(void **state)
@@ -264,7 +229,7 @@ static void jobs_that_ran_when_their_queue_was_purged_come_back(void **state)
     for (size_t i = 0; i < 3; i++) {
         const uint64_t client = driver_client(d, 7);
         const uint64_t worker = purge_beside_two(d, client, orders[i]);
-        purge_to_the_end(d);
+        claim_purged(d);
         driver_credit(d, worker, 9);
         struct jq_held held[2];
         assert_int_equal(claim_grants(d, worker, held, 2), 2);
@@ -283,9 +248,9 @@ static void they_are_spared_over_a_restart_too_and_the_purge_ends(void **state)
         driver_crash(d);
         const uint64_t client = driver_client(d, 7);
         assert_int_equal(claim_ask_queue(d, client).ready, 2);
-        purge_to_the_end(d);
+        claim_purged(d);
         assert_int_equal(claim_ask_queue(d, client).ready, 2);
-        assert_int_equal(claim_ask_queue(d, client).cancelled, MANY);
+        assert_int_equal(claim_ask_queue(d, client).cancelled, CLAIM_MANY);
         driver_close(d);
         driver_open(d);
     }
@@ -298,9 +263,9 @@ static void a_second_purge_takes_those_that_the_first_spared(void **state)
 
     purge_beside_two(d, client, "fifo");
     assert_int_equal(claim_do(d, client, JQ_QUEUE_PURGE), 2); /* during the first */
-    purge_to_the_end(d);
+    claim_purged(d);
     assert_int_equal(d->core->jobs.count, 0);
-    assert_int_equal(claim_ask_queue(d, client).cancelled, MANY + 2);
+    assert_int_equal(claim_ask_queue(d, client).cancelled, CLAIM_MANY + 2);
 }
 
 static void nothing_is_spared_by_an_earlier_purge(void **state)
@@ -309,14 +274,14 @@ static void nothing_is_spared_by_an_earlier_purge(void **state)
     uint64_t client = driver_client(d, 7);
 
     purge_beside_two(d, client, "fifo");
-    purge_to_the_end(d);
+    claim_purged(d);
     assert_int_equal(claim_do(d, client, JQ_QUEUE_PURGE), 2);
     driver_crash(d); /* what was told as cancelled stays so */
     client = driver_client(d, 7);
     assert_int_equal(claim_ask_queue(d, client).unfinished, 0);
     driver_tick(d, 600);
-    purge_to_the_end(d);
-    assert_int_equal(claim_ask_queue(d, client).cancelled, MANY + 2);
+    claim_purged(d);
+    assert_int_equal(claim_ask_queue(d, client).cancelled, CLAIM_MANY + 2);
 }
 
 static void a_job_that_is_retried_during_a_purge_is_spared(void **state)
@@ -327,14 +292,14 @@ static void a_job_that_is_retried_during_a_purge_is_spared(void **state)
 
     const uint64_t failed = claim_job_in_q(d, client, 0);
     claim_run(d, worker, failed, 1);
-    submit_many(d, client, MANY);
+    claim_many(d, client, CLAIM_MANY);
     claim_do(d, client, JQ_QUEUE_PURGE);
     assert_int_equal(claim_retry(d, client, failed), 0);
     assert_int_equal(claim_ask_queue(d, client).ready, 1);
     driver_crash(d);
     client = driver_client(d, 7);
     driver_tick(d, 600);
-    purge_to_the_end(d);
+    claim_purged(d);
     assert_int_equal(claim_now(d, failed), JQ_READY);
 }
 
@@ -352,168 +317,10 @@ static void close_now_takes_and_gives_nothing_more(void **state)
     assert_int_equal(claim_ordered(d, client), 1);
     claim_put(d, client, "noop", 0, 1, NULL);
     assert_int_equal(claim_expect_error(d, client), JQ_ECLOSED);
-    purge_to_the_end(d);
+    claim_purged(d);
     claim_run(d, worker, runs, 0);
     assert_int_equal(claim_state_of(d, client, item), JQ_CANCELLED);
     assert_int_equal(claim_do(d, client, JQ_QUEUE_CLOSE_NOW), 0);
-}
-
-/* ---- removing ---- */
-
-static void a_queue_with_something_unfinished_is_not_removed(void **state)
-{
-    struct driver *d = *state;
-    const uint64_t client = driver_client(d, 7);
-
-    claim_item(d, client);
-    assert_int_equal(claim_do(d, client, JQ_QUEUE_REMOVE), JQ_ESTATE);
-    claim_order(d, client, JQ_QUEUE_PURGE);
-    claim_order(d, client, JQ_QUEUE_REMOVE); /* its jobs are still being cancelled */
-    assert_int_equal(claim_expect_error(d, client), JQ_ESTATE);
-    driver_commit(d);
-    claim_drop(d, client, JQ_MSG_QUEUE_SAID);
-    purge_to_the_end(d);
-    claim_get(d, client, 1, true, 0);
-    assert_int_equal(claim_do(d, client, JQ_QUEUE_REMOVE), JQ_ESTATE);
-    claim_unwait(d, client, 1);
-    assert_int_equal(claim_do(d, client, JQ_QUEUE_REMOVE), 0);
-    assert_null(claim_queue(d, "q"));
-}
-
-static void what_it_keeps_is_deleted_in_slices_and_nothing_is_taken_meanwhile(void **state)
-{
-    struct driver *d = *state;
-    uint64_t client = driver_client(d, 7);
-
-    submit_many(d, client, MANY);
-    claim_do(d, client, JQ_QUEUE_PURGE);
-    purge_to_the_end(d);
-    assert_int_equal(claim_ask_queue(d, client).kept, MANY);
-    claim_order(d, client, JQ_QUEUE_REMOVE);
-    claim_put(d, client, "noop", 0, 1, NULL);
-    assert_int_equal(claim_expect_error(d, client), JQ_ECLOSED);
-    claim_get(d, client, 1, true, 0);
-    assert_int_equal(claim_expect_error(d, client), JQ_ECLOSED);
-    claim_room(d, client, 1, 1);
-    assert_int_equal(claim_expect_error(d, client), JQ_ENOENT);
-    join(d, client);
-    assert_int_equal(claim_expect_error(d, client), JQ_ENOENT);
-    for (enum jq_queue_action a = JQ_QUEUE_PAUSE; a <= JQ_QUEUE_REMOVE; a++) {
-        claim_order(d, client, a);
-        assert_int_equal(claim_expect_error(d, client), JQ_ESTATE);
-    }
-    assert_int_equal(claim_set(d, client, "q", JQ_QUEUE_MAXSIZE,
-                               (struct jq_queue_conf){ .order = jq_view_str("fifo") }),
-                     JQ_ESTATE);
-    assert_int_equal(claim_retry(d, client, 1), JQ_EGONE); /* its row is gone by now */
-    assert_null(claim_queue(d, "q"));
-    assert_int_equal(claim_ordered(d, client), 0);
-    driver_crash(d);
-    assert_null(claim_queue(d, "q"));
-    client = driver_client(d, 7);
-    const uint64_t id = claim_item(d, client); /* a new one of the name */
-    assert_int_equal(claim_ask_queue(d, client).cancelled, 0);
-    assert_int_equal(claim_take(d, client).id, id);
-}
-
-static void an_end_that_is_not_durable_yet_is_removed_too(void **state)
-{
-    struct driver *d = *state;
-    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 1);
-
-    claim_job_in_q(d, client, 0);
-    driver_done(d, worker, driver_grant(d, worker), JQ_OUTCOME_EXITED, 0);
-    assert_int_equal(claim_do(d, client, JQ_QUEUE_REMOVE), 0);
-    assert_null(claim_queue(d, "q"));
-    assert_int_equal(claim_info_error(d, client, 1), JQ_EGONE);
-    driver_crash(d);
-    assert_int_equal(d->core->queues.count, 0);
-}
-
-static void a_retry_during_a_removal_is_refused(void **state)
-{
-    struct driver *d = *state;
-    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 1);
-    struct jq_buf refs = { 0 };
-    struct jq_ack ack;
-
-    claim_job_in_q(d, client, 0);
-    claim_run(d, worker, 1, 1);
-    jq_job_ref_write(&refs, &(struct jq_job_ref){ .id = 1 });
-    const struct jq_msg retry = { .tag = JQ_MSG_RETRY, .u.retry.jobs = jq_records_of(1, &refs) };
-    driver_apply(d, client, &retry); /* the store is asked, and asked by the removal */
-    claim_order(d, client, JQ_QUEUE_REMOVE);
-    driver_commit(d);
-    jq_buf_fini(&refs);
-    struct driver_frame frame = driver_expect(d, client, JQ_MSG_RETRIED);
-    struct jq_reader r = jq_records_reader(frame.msg.u.retried.each);
-    assert_true(jq_ack_next(&r, &ack));
-    assert_true(ack.error == JQ_ECLOSED || ack.error == JQ_EGONE);
-    driver_frame_free(&frame);
-    assert_null(claim_queue(d, "q"));
-}
-
-static void a_submit_that_asked_the_store_is_not_taken_by_a_closed_queue(void **state)
-{
-    struct driver *d = *state;
-    const uint64_t client = driver_client(d, 7);
-    const struct driver_submit keyed = { .number = 1, .queue = "q", .key = "k" };
-
-    claim_declare(d, client, "fifo", 0);
-    driver_submit(d, client, keyed);
-    claim_order(d, client, JQ_QUEUE_CLOSE);
-    driver_commit(d);
-    assert_int_equal(claim_expect_error(d, client), JQ_ECLOSED);
-    assert_int_equal(d->core->jobs.count, 0);
-}
-
-static void the_answer_goes_to_the_session_that_asked(void **state)
-{
-    struct driver *d = *state;
-    const uint64_t client = driver_client(d, 7);
-    const struct jq_msg hello = {
-        .tag = JQ_MSG_HELLO,
-        .u.hello = { .version_min = 1, .version_max = 1, .role = JQ_ROLE_CLIENT, .session = 9 },
-    };
-
-    submit_many(d, client, MANY);
-    claim_do(d, client, JQ_QUEUE_PURGE);
-    purge_to_the_end(d);
-    claim_order(d, client, JQ_QUEUE_REMOVE);
-    driver_apply(d, client, &hello);
-    driver_commit(d);
-    assert_null(claim_queue(d, "q"));
-    assert_false(driver_has(d, client, JQ_MSG_QUEUE_SAID));
-}
-
-/* ---- memory ---- */
-
-static void purges_survive_memory_that_runs_out_anywhere(void **state)
-{
-    struct driver *d = *state;
-    uint64_t client = driver_client(d, 7);
-
-    for (int64_t fail_in = 0; fail_in < 60; fail_in++) {
-        claim_put(d, client, "noop", 0, 20, NULL);
-        claim_put(d, client, "item", 0, 3, NULL);
-        driver_commit(d);
-        d->fail_in = fail_in;
-        claim_order(d, client, fail_in % 2 ? JQ_QUEUE_PURGE : JQ_QUEUE_CLOSE_NOW);
-        driver_tick(d, 3);
-        driver_commit(d);
-        purge_to_the_end(d);
-        d->fail_in = fail_in;
-        if (jq_peer_find(d->core, client))
-            claim_order(d, client, JQ_QUEUE_REMOVE);
-        driver_commit(d);
-        d->fail_in = -1;
-        if (!jq_peer_find(d->core, client))
-            client = driver_client(d, 7);
-        if (claim_queue(d, "q")) {
-            assert_int_equal(jq_queue_unfinished(claim_queue(d, "q")), 0);
-            claim_order(d, client, JQ_QUEUE_REOPEN);
-        }
-    }
 }
 
 int main(void)
@@ -533,13 +340,6 @@ int main(void)
         CLAIM(nothing_is_spared_by_an_earlier_purge),
         CLAIM(a_job_that_is_retried_during_a_purge_is_spared),
         CLAIM(close_now_takes_and_gives_nothing_more),
-        CLAIM(a_queue_with_something_unfinished_is_not_removed),
-        CLAIM(what_it_keeps_is_deleted_in_slices_and_nothing_is_taken_meanwhile),
-        CLAIM(an_end_that_is_not_durable_yet_is_removed_too),
-        CLAIM(a_retry_during_a_removal_is_refused),
-        CLAIM(a_submit_that_asked_the_store_is_not_taken_by_a_closed_queue),
-        CLAIM(the_answer_goes_to_the_session_that_asked),
-        CLAIM(purges_survive_memory_that_runs_out_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
