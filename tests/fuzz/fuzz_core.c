@@ -71,6 +71,9 @@ static void read_frames(struct history *h)
                  jq_grant_next(&r, &grant);)
                 h->grants[h->grant_count++ % GRANTS_MAX] =
                     (struct jq_held){ .id = grant.id, .fence = grant.fence };
+        if (frame->msg.tag == JQ_MSG_ITEM && frame->msg.u.item.fence)
+            h->grants[h->grant_count++ % GRANTS_MAX] =
+                (struct jq_held){ .id = frame->msg.u.item.id, .fence = frame->msg.u.item.fence };
         driver_frame_free(frame);
     }
     h->d.count = 0;
@@ -88,9 +91,10 @@ static void apply(struct history *h, uint64_t peer, const struct jq_msg *msg)
 
 static void hello(struct history *h, enum jq_role role)
 {
-    const uint64_t session = 1u + next_byte(h) % SESSIONS + (role == JQ_ROLE_CLIENT ? 16u : 0);
-    const uint8_t count = next_byte(h) % 4;
-    struct jq_buf records = { 0 };
+    const uint8_t who = next_byte(h), count = next_byte(h);
+    const bool shared = who >= 0xe0; /* a worker and a client may have the same session */
+    const uint64_t session = 1u + who % SESSIONS + (role == JQ_ROLE_CLIENT && !shared ? 16u : 0);
+    struct jq_buf records = { 0 }, tags = { 0 };
     struct jq_msg msg = {
         .tag = JQ_MSG_HELLO,
         .correlation = 1,
@@ -103,17 +107,22 @@ static void hello(struct history *h, enum jq_role role)
                      .slots = 4 },
     };
 
-    if (role == JQ_ROLE_WORKER)
-        for (uint8_t i = 0; i < count; i++) {
+    if (role != JQ_ROLE_BEAT)
+        for (uint8_t i = 0; i < count % 4; i++) {
             const struct jq_held held = some_held(h);
             jq_held_write(&records, &held);
             msg.u.hello.held = jq_records_of(i + 1u, &records);
         }
+    if (count & 0x40) {
+        jq_word_write(&tags, &(struct jq_word){ .name = jq_view_str(count & 0x80 ? "b" : "a") });
+        msg.u.hello.tags = jq_records_of(1, &tags);
+    }
     const uint64_t peer = h->d.next_peer++;
     h->peers[h->peer_count % PEERS_MAX] = peer;
     h->peer_count += h->peer_count < PEERS_MAX;
     apply(h, peer, &msg);
     jq_buf_fini(&records);
+    jq_buf_fini(&tags);
 }
 
 static void submit(struct history *h)
@@ -238,6 +247,192 @@ static void ask_more(struct history *h)
     apply(h, peer, &msg);
 }
 
+/* ---- steps of queues ---- */
+
+static const char *const queue_names[] = { "default", "other", "bounded", "none" };
+
+static struct jq_view some_queue(uint8_t byte)
+{
+    return jq_view_str(queue_names[byte % 4]);
+}
+
+/* Items, and jobs with options that matter for their queue. */
+static void submit_more(struct history *h)
+{
+    static const char *const handlers[] = { "item", "noop", "item", "noop" };
+    const uint64_t peer = some_peer(h);
+    const uint8_t what = next_byte(h), how = next_byte(h);
+    const bool is_item = what % 2 == 0;
+    struct jq_buf needs = { 0 }, limits = { 0 }, after = { 0 };
+    struct jq_job_options options = {
+        .delay_ms = how & 1 ? 40 : 0,
+        .expires_ms = how & 2 ? 3000 : 0,
+        .unique = jq_view_str(how & 4 ? "one" : ""),
+        .attempts_max = is_item ? 0 : how >> 6,
+    };
+
+    if ((how & 8) && !is_item) {
+        jq_word_write(&needs, &(struct jq_word){ .name = jq_view_str(how & 1 ? "a" : "b") });
+        options.needs = jq_records_of(1, &needs);
+    }
+    if ((how & 16) && !is_item) {
+        jq_limit_write(&limits, &(struct jq_limit){ .name = jq_view_str("l"), .max = 1 });
+        options.limits = jq_records_of(1, &limits);
+    }
+    if (how & 32) {
+        jq_dependency_write(&after, &(struct jq_dependency){ .id = some_id(h), .kind = how % 3 });
+        options.after = jq_records_of(1, &after);
+    }
+    const struct driver_submit it = {
+        .number = ++h->number,
+        .job_flags = (what >> 6) & 3,
+        .count = 1 + ((what >> 4) & 3),
+        .queue = queue_names[(what >> 2) & 3],
+        .handler = handlers[what & 3],
+        .options = &options,
+        .priority = (int8_t)how,
+    };
+    driver_submit(&h->d, peer, it);
+    read_frames(h);
+    jq_buf_fini(&needs);
+    jq_buf_fini(&limits);
+    jq_buf_fini(&after);
+}
+
+/* GET, PEEK or ROOM. */
+static void want(struct history *h)
+{
+    static const uint64_t leases[] = { 0, 0, 20, UINT64_MAX };
+    const uint64_t peer = some_peer(h);
+    const uint8_t what = next_byte(h), how = next_byte(h);
+    struct jq_msg msg = { .correlation = what >> 5 };
+
+    if (how < 0xa0) {
+        msg.tag = JQ_MSG_GET;
+        msg.u.get = (struct jq_get){ .queue = some_queue(what),
+                                     .wait = how & 1,
+                                     .lease_ms = leases[(how >> 1) & 3] };
+    } else if (how < 0xf0) {
+        msg.tag = JQ_MSG_ROOM;
+        msg.u.room = (struct jq_room){ .queue = some_queue(what), .count = how & 7 };
+    } else {
+        msg.tag = JQ_MSG_PEEK;
+        msg.u.peek.queue = some_queue(what);
+    }
+    apply(h, peer, &msg);
+}
+
+static void settle(struct history *h)
+{
+    static const uint64_t times[] = { 0, 30, 5000, UINT64_MAX };
+    const uint64_t peer = some_peer(h);
+    const uint8_t how = next_byte(h);
+    const uint32_t count = 1 + (how & 3);
+    struct jq_buf records = { 0 };
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct jq_held held = some_held(h);
+        jq_settling_write(&records, &(struct jq_settling){ .id = held.id,
+                                                           .fence = held.fence,
+                                                           .action = (how >> 2) % 3,
+                                                           .ms = times[(how >> 4) & 3] });
+    }
+    const struct jq_msg msg = { .tag = JQ_MSG_SETTLE,
+                                .correlation = how >> 6,
+                                .u.settle.items = jq_records_of(count, &records) };
+    apply(h, peer, &msg);
+    jq_buf_fini(&records);
+}
+
+static void set_queue(struct history *h)
+{
+    static const char *const orders[] = { "fifo", "lifo", "priority", "priority" };
+    const uint64_t peer = some_peer(h);
+    const uint8_t what = next_byte(h), how = next_byte(h);
+    struct jq_buf confs = { 0 };
+    const struct jq_queue_conf conf = {
+        .order = jq_view_str(orders[how & 3]),
+        .maxsize = (how >> 2) & 3,
+        .durability = (how >> 4) % 3,
+        .concurrency = (how >> 6) & 3,
+        .aging_ms = how & 8   ? INT32_MAX
+                    : how & 4 ? 1000
+                              : 0,
+    };
+
+    jq_queue_conf_write(&confs, &conf);
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_QUEUE_SET,
+        .u.queue_set = { .name = some_queue(what),
+                         .mode = JQ_QUEUE_DECLARE,
+                         .fields = (what >> 2 & 15) | (what & 64 ? JQ_QUEUE_AGING : 0),
+                         .conf = jq_records_of(1, &confs) },
+    };
+    apply(h, peer, &msg);
+    jq_buf_fini(&confs);
+}
+
+static void do_queue(struct history *h)
+{
+    const uint64_t peer = some_peer(h);
+    const uint8_t what = next_byte(h);
+    struct jq_msg msg = { .tag = JQ_MSG_QUEUE_DO };
+
+    msg.u.queue_do.name = some_queue(what);
+    msg.u.queue_do.action = (what >> 2) % (JQ_QUEUE_ACTIONS + 1u);
+    if ((what >> 2) >= 48) {
+        msg.tag = JQ_MSG_JOIN;
+        msg.correlation = what & 31;
+        msg.u.join.queue = some_queue(what);
+    }
+    apply(h, peer, &msg);
+}
+
+/* RETRY and REMOVE of jobs that have ended. */
+static void revive(struct history *h)
+{
+    const uint64_t peer = some_peer(h);
+    const uint8_t how = next_byte(h);
+    struct jq_buf refs = { 0 };
+    struct jq_msg msg = { .tag = how & 1 ? JQ_MSG_REMOVE : JQ_MSG_RETRY };
+
+    jq_job_ref_write(&refs, &(struct jq_job_ref){ .id = some_id(h) });
+    if (how & 1)
+        msg.u.remove.jobs = jq_records_of(1, &refs);
+    else
+        msg.u.retry.jobs = jq_records_of(1, &refs);
+    apply(h, peer, &msg);
+    jq_buf_fini(&refs);
+}
+
+static void step_of_queues(struct history *h, uint8_t op)
+{
+    switch (op % 8) {
+    case 0:
+    case 1:
+        submit_more(h);
+        break;
+    case 2:
+    case 3:
+        want(h);
+        break;
+    case 4:
+        settle(h);
+        break;
+    case 5:
+        set_queue(h);
+        break;
+    case 6:
+        do_queue(h);
+        break;
+    default:
+        if (op & 8)
+            revive(h);
+        else
+            h->d.fail_in = next_byte(h); /* memory runs out, a little later */
+    }
+}
+
 static void credit(struct history *h)
 {
     const uint64_t peer = some_peer(h);
@@ -304,9 +499,11 @@ static void step(struct history *h)
 {
     static const enum jq_role roles[] = { JQ_ROLE_CLIENT, JQ_ROLE_WORKER, JQ_ROLE_BEAT };
     static const enum jq_tag lists[] = { JQ_MSG_WAIT, JQ_MSG_INFO, JQ_MSG_CANCEL };
-    const uint8_t op = next_byte(h) % 20;
+    const uint8_t choice = next_byte(h), op = choice % 20;
 
-    if (op < 3)
+    if (choice >= 160)
+        step_of_queues(h, choice);
+    else if (op < 3)
         hello(h, roles[op]);
     else if (op < 6)
         submit(h);
