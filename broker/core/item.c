@@ -148,7 +148,8 @@ void jq_items_give(struct jq_core *core)
         if (!give_of(core, JQ_ELEMENT(at, struct jq_lane, in_turn)))
             return;
     }
-    while ((link = jq_dlist_first(&core->hasty)))
+    /* First those come back that stand aside. */
+    while (jq_dlist_empty(&core->uneven) && (link = jq_dlist_first(&core->hasty)))
         refuse(core, JQ_ELEMENT(link, struct jq_getter, in_hasty), JQ_EEMPTY);
 }
 
