@@ -238,6 +238,7 @@ enum jq_err jq_room_resolve(struct jq_core *core)
         struct jq_queue *queue = JQ_ELEMENT(link, struct jq_queue, in_uneven);
         JQ_TRY(set_aside(core, queue));
         JQ_TRY(take_back(core, queue));
+        queue->excess = 0; /* those that were taken back are not too many */
         serve(core, queue);
         jq_dlist_remove(&queue->in_uneven); /* the moves above have noted it again */
     }
