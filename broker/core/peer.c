@@ -205,6 +205,8 @@ void jq_peer_drop(struct jq_core *core, struct jq_peer *peer)
         jq_client_detached(core, peer->client);
     }
     if (peer->worker && peer->worker->peer == peer) {
+        if (peer->worker->is_client)
+            jq_worker_renew(core, peer->worker); /* it has a lease from now to come back */
         peer->worker->peer = NULL;
         peer->worker->credit = peer->worker->granted = 0;
         jq_worker_idle(core, peer->worker);
