@@ -80,7 +80,8 @@ static void check_rooms(const struct jq_core *core, const struct jq_queue *queue
     jq_heap_check(&queue->aside);
     if (jq_dlink_used(&queue->in_uneven))
         return; /* about to be */
-    JQ_CHECK(queue->aside.count == 0 || queue->by_state[JQ_READY] >= queue->maxsize); /* C26 */
+    JQ_CHECK(queue->aside.count == 0 ||
+             queue->by_state[JQ_READY] - queue->doomed[JQ_READY] >= queue->maxsize); /* C26 */
     JQ_CHECK(putting == 0 || queue->maxsize > 0);
 }
 

@@ -122,12 +122,14 @@ static struct jq_getter *first_getter(const struct jq_queue *queue)
     return NULL;
 }
 
-/* False: no memory, or the batch is full; tried again with the next input. */
+/* False: no memory, or the batch is full; tried again with the next input. What stands aside may be
+ * better than what is left: first let it back. */
 static bool give_of(struct jq_core *core, struct jq_lane *lane)
 {
     struct jq_getter *getter;
 
-    while (jq_lane_may_run(lane) && (getter = first_getter(lane->queue))) {
+    while (jq_lane_may_run(lane) && !jq_room_takes_back(lane->queue) &&
+           (getter = first_getter(lane->queue))) {
         struct jq_job *job = jq_lane_first(lane);
         if (jq_core_full(core) || jq_job_reserve(core, job) != JQ_OK)
             return false;
@@ -148,7 +150,7 @@ void jq_items_give(struct jq_core *core)
         if (!give_of(core, JQ_ELEMENT(at, struct jq_lane, in_turn)))
             return;
     }
-    /* First those come back that stand aside. */
+    /* First let those back that stand aside. */
     while (jq_dlist_empty(&core->uneven) && (link = jq_dlist_first(&core->hasty)))
         refuse(core, JQ_ELEMENT(link, struct jq_getter, in_hasty), JQ_EEMPTY);
 }

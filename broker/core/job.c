@@ -254,7 +254,7 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
         job->queue->doomed[job->state] += jq_purge_dooms(job);
     if (job->state == JQ_READY) {
         jq_lane_put(core, job, fresh);
-        job->queue->excess += !fresh && job->queue->maxsize > 0;
+        job->queue->excess += !fresh && job->queue->maxsize > 0 && !jq_purge_dooms(job);
     } else if (job->state == JQ_RUNNING) {
         jq_dlist_append(&job->worker->jobs, &job->in_place);
         job->worker->busy++;

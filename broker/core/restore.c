@@ -72,9 +72,12 @@ static enum jq_err place(struct jq_core *core, struct jq_job *job,
     if (!job->worker)
         job->state = jq_extra_waits_in(core, job);
     jq_job_place(core, job);
-    /* It waited for a limit, or for a place: whoever runs last waits for one again. */
-    job->queue->excess +=
-        record->state == JQ_BLOCKED && job->state == JQ_READY && job->queue->maxsize > 0;
+    /* It waited for a limit, or for a place: whoever runs last waits for one again. The row has to
+     * say so, or the next restart counts it once more. */
+    if (record->state == JQ_BLOCKED && job->state == JQ_READY && job->queue->maxsize > 0) {
+        job->queue->excess += !jq_purge_dooms(job);
+        jq_job_store(core, job);
+    }
     const bool tied = job->flags & JQ_JOB_TIE && job->owner && !job->retried;
     return tied ? restore_tied(core, job) : JQ_OK;
 }

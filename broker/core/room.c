@@ -178,8 +178,16 @@ enum jq_err jq_room_admit(struct jq_core *core, const struct jq_peer *peer, stru
 
 /* ---- who stands aside ---- */
 
+/* What is being purged takes no place, and does not stand aside. */
+static uint64_t ready(const struct jq_queue *queue)
+{
+    return queue->by_state[JQ_READY] - queue->doomed[JQ_READY];
+}
+
 static struct jq_job *worse(struct jq_job *a, struct jq_job *b)
 {
+    if (b && jq_purge_dooms(b))
+        return a;
     return !a || (b && jq_queue_before(a, b)) ? b : a;
 }
 
@@ -187,9 +195,11 @@ static struct jq_job *worse(struct jq_job *a, struct jq_job *b)
 static struct jq_job *worst_of(const struct jq_lane *lane)
 {
     struct jq_job *worst = NULL;
-    struct jq_dlink *link =
-        lane->queue->order == JQ_LIFO ? jq_dlist_first(&lane->fresh) : jq_dlist_last(&lane->fresh);
+    const bool lifo = lane->queue->order == JQ_LIFO;
+    struct jq_dlink *link = lifo ? jq_dlist_first(&lane->fresh) : jq_dlist_last(&lane->fresh);
 
+    while (link && jq_purge_dooms(JQ_ELEMENT(link, struct jq_job, in_place)))
+        link = lifo ? jq_dlist_next(&lane->fresh, link) : jq_dlist_prev(&lane->fresh, link);
     for (size_t i = 0; i < lane->sorted.count; i++)
         worst = worse(worst, JQ_ELEMENT(lane->sorted.nodes[i], struct jq_job, in_heap));
     return link ? worse(worst, JQ_ELEMENT(link, struct jq_job, in_place)) : worst;
@@ -208,7 +218,7 @@ static struct jq_job *worst_in(const struct jq_queue *queue)
 static enum jq_err set_aside(struct jq_core *core, struct jq_queue *queue)
 {
     for (; queue->excess > 0; queue->excess--) {
-        if (queue->maxsize == 0 || queue->by_state[JQ_READY] <= queue->maxsize)
+        if (queue->maxsize == 0 || ready(queue) <= queue->maxsize)
             continue;
         struct jq_job *job = worst_in(queue);
         JQ_TRY(jq_job_reserve(core, job));
@@ -219,13 +229,15 @@ static enum jq_err set_aside(struct jq_core *core, struct jq_queue *queue)
     return JQ_OK;
 }
 
+bool jq_room_takes_back(const struct jq_queue *queue)
+{
+    return queue->aside.count > 0 && (queue->maxsize == 0 || ready(queue) < queue->maxsize);
+}
+
 static enum jq_err take_back(struct jq_core *core, struct jq_queue *queue)
 {
-    struct jq_heap_node *node;
-
-    while ((node = jq_heap_first(&queue->aside)) &&
-           (queue->maxsize == 0 || queue->by_state[JQ_READY] < queue->maxsize)) {
-        struct jq_job *job = JQ_ELEMENT(node, struct jq_job, in_heap);
+    while (jq_room_takes_back(queue)) {
+        struct jq_job *job = JQ_ELEMENT(jq_heap_first(&queue->aside), struct jq_job, in_heap);
         JQ_TRY(jq_job_reserve(core, job));
         jq_job_move(core, job, JQ_READY);
     }

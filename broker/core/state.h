@@ -734,6 +734,8 @@ JQ_MUST_USE enum jq_err jq_room_admit(struct jq_core *core, const struct jq_peer
                                       char text[JQ_REASON_MAX]);
 void jq_putter_free(struct jq_core *core, struct jq_putter *room);
 void jq_room_withdraw(struct jq_core *core, struct jq_peer *peer, uint64_t correlation);
+/* One that stands aside is about to be ready. */
+bool jq_room_takes_back(const struct jq_queue *queue);
 bool jq_room_is_full(const struct jq_queue *queue);
 /* Its places are others, or their number is: who waits is served soon. */
 void jq_room_note(struct jq_core *core, struct jq_queue *queue);
