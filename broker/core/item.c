@@ -224,9 +224,9 @@ enum jq_err jq_get_apply(struct jq_core *core, struct jq_peer *peer, const struc
 enum jq_err jq_peek_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
 {
     const struct jq_queue *queue = jq_queue_find(core, msg->u.peek.queue);
-    const struct jq_job *job = queue ? jq_lane_first(&queue->items) : NULL;
+    const struct jq_job *job = queue && !queue->purge_before ? jq_lane_first(&queue->items) : NULL;
 
-    if (job && !jq_purge_dooms(job))
+    if (job)
         tell_item(core, peer, msg->correlation, JQ_AT_ONCE, job, false);
     else
         jq_tell_error(core, peer, msg->correlation, queue ? JQ_EEMPTY : JQ_ENOENT,

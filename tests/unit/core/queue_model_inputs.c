@@ -257,12 +257,15 @@ void model_set_maxsize(struct model *m, int client, uint64_t correlation, uint64
     model_follow(m);
 }
 
-/* How many. */
+/* How many. A purge that has something to do takes an id as its number. */
 static uint64_t purge(struct model *m)
 {
     const uint64_t count = model_waiting(m);
 
-    m->is.purging |= count > 0;
+    if (count == 0)
+        return 0;
+    m->is.next_id++;
+    m->is.purging = true;
     m->is.cancelled += count;
     m->is.purging_many |= count > MODEL_SLICE;
     for (size_t i = 0; i < m->is.count; i++)
