@@ -80,6 +80,11 @@ void jq_grant_all(struct jq_core *core)
 
     while ((link = jq_dlist_first(&core->ready)) && !jq_dlist_empty(&core->idle)) {
         struct jq_lane *lane = JQ_ELEMENT(link, struct jq_lane, in_turn);
+        if (jq_room_takes_back(lane->queue)) { /* it may be better than what is left */
+            if (jq_room_resolve(core) != JQ_OK)
+                return;
+            continue;
+        }
         struct jq_worker *worker = worker_for(core, lane);
         if (!worker) {
             jq_lane_stick(core, lane);
