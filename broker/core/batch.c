@@ -4,7 +4,7 @@
  * operation on a row that the open batch holds already replaces it (nets). */
 #include <string.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 #include "proto/base/crc32c.h"

@@ -3,7 +3,7 @@
  * blob.c - counted bytes that jobs, results and operations share, and the names in them. */
 #include <string.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 
 struct jq_blob *jq_blob_new(struct jq_view bytes)

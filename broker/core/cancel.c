@@ -3,7 +3,7 @@
  * cancel.c - CANCEL: what has not started never runs, what runs is ended by its worker. */
 #include <stdio.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 
 enum jq_err jq_cancel_job(struct jq_core *core, struct jq_job *job, struct jq_view reason)

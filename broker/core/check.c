@@ -2,7 +2,7 @@
  *
  * check.c - the invariants of STATES.md, by their numbers, over the whole state. O(jobs). */
 #include "broker/core/check.h"
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/check.h"
 
 static void check_place(const struct jq_core *core, const struct jq_job *job)

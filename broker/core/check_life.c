@@ -4,7 +4,7 @@
  * what is kept. */
 #include "broker/core/check.h"
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/check.h"
 
 /* C31, C32: whoever waits has reason to. */

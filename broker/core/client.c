@@ -2,7 +2,7 @@
  *
  * client.c - client sessions: what outlives their connections. The answers to their SUBMITs, for
  * resends, and the jobs tied to them. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

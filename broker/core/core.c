@@ -3,7 +3,7 @@
  * core.c - the life of a core, and its inputs: who handles which message. */
 #include <string.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

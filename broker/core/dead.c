@@ -2,7 +2,7 @@
  *
  * dead.c - RETRY and REMOVE of jobs that have ended. Their rows are read first; what has happened
  * to them since is in memory, or on its way to the store (retention.c). */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 
 /* ---- one that lives again ---- */

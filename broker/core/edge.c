@@ -5,7 +5,7 @@
  * list of work, however long the chain. */
 #include <stdio.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 
 static bool satisfied(enum jq_after kind, enum jq_job_state ended)

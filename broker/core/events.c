@@ -4,7 +4,7 @@
  * with the core, so that a change is recorded without memory and costs the same whoever watches. A
  * watcher is a place in it. What is told is durable, so that it has happened; who reads too slowly
  * finds that its place is gone, and hears how much that was. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 
 enum {

@@ -2,7 +2,7 @@
  *
  * extra.c - the options of a job: decoded once, and what they say of the state in which it waits.
  * Most jobs have none, and then no extra. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 
 enum jq_err jq_extra_need(struct jq_job *job)

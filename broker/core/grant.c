@@ -3,7 +3,7 @@
  * grant.c - who runs what next: lanes with ready jobs in turn, workers with credit in turn, one
  * job at a time, so that free slots fill evenly. A grant promises nobody anything and leaves at
  * once. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/check.h"
 
 bool jq_settling(const struct jq_core *core)

@@ -2,7 +2,7 @@
  *
  * history.c - what is remembered of a job's attempts before its last: encoded attempt records,
  * oldest first, bounded. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 
 uint32_t jq_history_count(struct jq_view history)
 {

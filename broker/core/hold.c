@@ -5,7 +5,7 @@
  * holds is compared with what it is thought to hold. */
 #include <stdio.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * ids.c - lists of ids, as requests bring them. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 
 enum jq_err jq_ids_of(struct jq_records jobs, uint64_t **ret_ids)

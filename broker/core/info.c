@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * info.c - INFO, and what is told of a job there and in lists. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 
 enum {

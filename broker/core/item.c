@@ -3,7 +3,7 @@
  * item.c - items of queues, taken by clients: GET and PEEK. Whoever waits is served in the order of
  * arrival. A grant to a session promises nobody anything and leaves at once, like that of a job;
  * what becomes of it is SETTLE's (settle.c). */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

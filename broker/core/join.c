@@ -2,7 +2,7 @@
  *
  * join.c - JOIN: who waits until nothing of a queue is unfinished. A release costs O(1) for each;
  * it is a promise: it leaves when the last end is durable. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 
 static void tell(struct jq_core *core, struct jq_peer *peer, uint64_t correlation)

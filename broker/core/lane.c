@@ -5,7 +5,7 @@
  * and blocks nobody. */
 #include <string.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

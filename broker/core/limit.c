@@ -8,7 +8,7 @@
  * they are READY again, at their places, and take it when they are granted. When they cannot be
  * granted, though workers are idle (their queue is paused, they need other workers), more are
  * woken, so that none keeps from others what it does not use. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * limit_ask.c - LIMIT_SET and LIMIT_ASK: limits that are set by name, and what all of them say. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 
 enum { SET_MAX = JQ_JOBS_PER_FRAME }; /* limits set by name: one LIMIT_SAID lists them */
 

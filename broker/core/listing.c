@@ -6,7 +6,7 @@
  * empty, and `next_before_id` says how far they went. */
 #include <string.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 
 #define TERMINAL_STATES UINT32_C(0x1f0) /* bits of the terminal states of enum jq_job_state */

@@ -4,7 +4,7 @@
  * it starts a follower waits, after its end the store has what was kept. */
 #include <string.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

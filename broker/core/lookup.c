@@ -4,7 +4,7 @@
  * answer comes. Jobs that have ended and are durable are known to the store alone. */
 #include <string.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

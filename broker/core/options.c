@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * options.c - what a job_options record may say. A refusal names the field. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 
 /* A hundred years: the sum with any time of the wall clock fits its 64 bits of nanoseconds. */
 static const uint64_t MS_MAX = UINT64_C(36525) * 24 * 3600 * 1000;

@@ -3,7 +3,7 @@
  * peer.c - connections: the first HELLO, who answers for which session, silence, the end. */
 #include <stdio.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

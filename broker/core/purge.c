@@ -5,7 +5,7 @@
  * with nothing unfinished is forgotten, after what it keeps. */
 #include <stdio.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

@@ -3,7 +3,7 @@
  * queue.c - queues: by name, in order, counted. */
 #include <string.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

@@ -4,7 +4,7 @@
  * itself: its counters and settings of one instant. */
 #include <string.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 
 /* ---- saying ---- */
 

@@ -3,7 +3,7 @@
  * restore.c - from the records of a store to the state of a new incarnation. */
 #include <string.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

@@ -2,7 +2,7 @@
  *
  * retention.c - what is kept of jobs that have ended: counted by queue, and looked through now and
  * then, the oldest ids first, a slice at a time. What is too old, or too much, is deleted. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

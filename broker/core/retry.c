@@ -2,7 +2,7 @@
  *
  * retry.c - whether a failed attempt is followed by another, and when. A job's options say so, its
  * queue for those that do not. Workers that are lost are no failures of their jobs: worker.c. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 
 enum {
     BACKOFF_MS = 1000,

@@ -9,7 +9,7 @@
  * BLOCKED until there is a place, before anybody new is let in. */
 #include <stdio.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

@@ -2,7 +2,7 @@
  *
  * settle.c - SETTLE: what becomes of items that are held, told by whoever knows their fences. The
  * answer is a promise: it leaves when all of it is durable. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

@@ -3,7 +3,7 @@
  * stats.c - STATS: queues, workers and counters of one instant. */
 #include <string.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 
 /* Of workers' settings told in one answer; those after it go without. */
 enum { CONFIG_BYTES_MAX = 16 << 20 };

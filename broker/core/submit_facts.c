@@ -4,7 +4,7 @@
  * and how older jobs ended that its jobs wait for. Jobs in memory are asked first, always. */
 #include <string.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 
 static bool after_of(const struct jq_job_spec *spec, struct jq_reader *ret)

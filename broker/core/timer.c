@@ -3,7 +3,7 @@
  * timer.c - what becomes of jobs as time passes: delays that end, expiries, timed leases. The wall
  * clock says when; once a timer is set the monotonic clock counts, so that a jump of the wall clock
  * starts nothing early. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/check.h"
 
 static jq_ms mono_of(const struct jq_core *core, jq_ns wall)

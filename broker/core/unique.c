@@ -2,7 +2,7 @@
  *
  * unique.c - live jobs by their unique names. There may be several of one name: those that run do
  * not count for a SUBMIT that asks for queued ones only. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/check.h"
 
 static bool counts(enum jq_job_state state, uint64_t phases)

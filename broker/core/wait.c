@@ -4,7 +4,7 @@
  * waiter that it answers; nothing is polled. Results are promises: they leave when what they say is
  * durable. */
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 

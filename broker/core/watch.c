@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * watch.c - WATCH and UNWATCH: who watches what. What they are told is events.c's. */
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 
 /* Counts those before it. */

@@ -4,7 +4,7 @@
 #ifndef JQ_CORE_WHY_H
 #define JQ_CORE_WHY_H
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 
 struct jq_reasons {
     struct jq_buf blockers;

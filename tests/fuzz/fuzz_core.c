@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/check.h"
 #include "tests/support/core_driver.h"
 #include "tests/support/sample.h"

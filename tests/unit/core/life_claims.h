@@ -4,7 +4,7 @@
 #ifndef JQ_TESTS_LIFE_CLAIMS_H
 #define JQ_TESTS_LIFE_CLAIMS_H
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "tests/unit/core/core_claims.h"
 
 /* The lists of options, encoded; free with claim_lists_fini. */

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "tests/support/core_driver.h"
 

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 #include "proto/base/rng.h"
 
 enum { JOBS = 400, LISTING = 60 };

@@ -4,7 +4,7 @@
  * subject and its sentence, outermost first. */
 #include "tests/unit/core/core_claims.h"
 
-#include "broker/core/state.h"
+#include "broker/core/parts.h"
 
 enum { ASKING = 61, SECOND = 1000000000 };
 
