@@ -56,14 +56,13 @@ static enum jq_err each_limit(void *arg, const struct jq_limit_record *record)
 
 static enum jq_err load(struct jq_backend *backend, struct loading *loading)
 {
-    const struct jq_range all = { .limit = UINT32_MAX };
     struct jq_store_meta meta;
 
     JQ_TRY(backend->ops->load_meta(backend, &meta));
     JQ_TRY(jq_core_restore_meta(loading->core, &meta));
     JQ_TRY(backend->ops->load_queues(backend, each_queue, loading));
     JQ_TRY(backend->ops->load_limits(backend, each_limit, loading));
-    JQ_TRY(backend->ops->load_jobs(backend, &all, each_job, loading));
+    JQ_TRY(backend->ops->load_jobs(backend, each_job, loading));
     JQ_TRY(backend->ops->load_requests(backend, each_request, loading));
     return backend->ops->load_workers(backend, each_worker, loading);
 }

@@ -18,10 +18,11 @@ enum jq_effect_kind {
 };
 
 enum jq_read_kind {
-    JQ_READ_JOBS,   /* ids[0..count), or as many of the first as one answer may hold */
-    JQ_READ_KEY,    /* the job with this key */
-    JQ_READ_LIST,   /* newest first, before `before_id`, of `states` (bit mask, 0: all) and `queue`
-                       (0: all), that pass the filters */
+    JQ_READ_JOBS,    /* ids[0..count), or as many of the first as one answer may hold */
+    JQ_READ_KEY,     /* the job with this key */
+    JQ_READ_LIST,    /* newest first, before `before_id`, of `states` (bit mask, 0: all) and `queue`
+                        (0: all), that pass the filters */
+    JQ_READ_SPILLED, /* the next `limit` of a lane's spilled jobs, in the order of `range` */
     JQ_READ_OLDEST, /* jobs that have ended, oldest id first, after `before_id` (0: from the first),
                        of `states` and `queue` */
 };
@@ -31,6 +32,15 @@ enum jq_read_kind {
 #define JQ_READ_VALUE (1u << 1)
 #define JQ_READ_OUTPUT (1u << 2)
 #define JQ_READ_PAYLOAD (1u << 3)
+
+/* Spilled jobs of queue `jq_read.queue` and this lane, in its queue's order, after a key. */
+struct jq_spill_range {
+    uint32_t lane;
+    uint32_t order; /* enum jq_order_kind of order.h */
+    bool has_after; /* else from the first on */
+    int64_t rank;
+    uint64_t id;
+};
 
 struct jq_read {
     enum jq_read_kind kind;
@@ -52,6 +62,7 @@ struct jq_read {
     char *label; /* owned; jq_free. The bytes of an encoded label record that the options must have
                     in them, or of its beginning; the reader checks what it gets. NULL: all */
     uint32_t label_size;
+    struct jq_spill_range range; /* SPILLED */
 };
 
 struct jq_loaded_job {

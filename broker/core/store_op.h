@@ -23,6 +23,9 @@ struct jq_blob {
     uint8_t data[];
 };
 
+/* Lanes of a queue whose jobs can be spilled. */
+enum { JQ_SPILL_LANES = 2 };
+
 /* Store rows keep no pointer of ours: views below are borrowed, from a blob that the operation's
  * owner holds, or (loads) from the store until the callback returns. */
 struct jq_job_record {
@@ -46,6 +49,10 @@ struct jq_job_record {
     struct jq_view worker;  /* name, for people */
     struct jq_view history; /* encoded attempt records, oldest first; or empty */
     bool damaged;           /* loads only: its CRC does not fit */
+    /* READY, and on its own in the store: spilled. `lane` and `rank` are its place. */
+    bool spilled;
+    uint32_t lane; /* of its queue: they do not stand before one another */
+    int64_t rank;  /* order within the lane, before the id; lower first. As it was when it came */
 };
 
 /* Oddities, kept in job_record.flags above bit 32; never on the wire. */
@@ -86,6 +93,8 @@ struct jq_queue_record {
     uint64_t backoff_ms, backoff_max_ms;
     uint64_t keep_ms, keep_bytes, keep_count;
     uint64_t aging_ms;
+    /* Spilled rows by lane, and of them those that its purge has to delete. */
+    uint64_t spilled[JQ_SPILL_LANES], spilled_doomed[JQ_SPILL_LANES];
     struct jq_view name;
 };
 
@@ -119,10 +128,12 @@ struct jq_worker_record {
 
 enum jq_store_op_kind {
     JQ_OP_NONE = 0, /* netted away */
-    JQ_OP_JOB_PUT,  /* job, whole; with result: it has ended already */
+    JQ_OP_JOB_PUT,  /* job, whole; with result: it has ended already. `spilled`: among those */
     JQ_OP_JOB_SET,  /* job: id, state, flags, attempt, crashes, fence, session, started_at, due_at,
                        failures, worker, history; and result */
     JQ_OP_JOB_DELETE,     /* job.id, its result too */
+    JQ_OP_JOB_SPILL,      /* job.id, lane, rank: a live row goes among the spilled as it is */
+    JQ_OP_SPILLED_PURGE,  /* purge: so many spilled rows, those that come first, are deleted */
     JQ_OP_QUEUE_PUT,      /* queue, insert or replace */
     JQ_OP_QUEUE_DELETE,   /* queue.id, and its jobs that have ended. It has no others, and nothing
                              behind it in the batch is about one of its jobs. One long commit on
@@ -139,15 +150,23 @@ enum jq_store_op_kind {
     JQ_OP_LIMIT_DELETE,   /* limit.name */
 };
 
+/* The first `count` spilled rows of a lane with ids below `before`: there are as many. */
+struct jq_spilled_purge {
+    uint32_t queue, lane;
+    uint64_t before, count;
+};
+
 struct jq_store_op {
     enum jq_store_op_kind kind;
     bool has_result;
+    bool from_spilled; /* JOB_SET, JOB_DELETE: the row is among the spilled till now, and leaves */
     union {
         struct jq_job_record job;
         struct jq_queue_record queue;
         struct jq_request_record request;
         struct jq_worker_record worker;
         struct jq_limit_record limit;
+        struct jq_spilled_purge purge;
     } u;
     struct jq_result_record *result; /* has_result; borrowed until the batch is durable */
     struct jq_blob *blobs[4];        /* what the views above point into; held by the op */

@@ -3,6 +3,7 @@
  * memory_rows.c - see memory_rows.h. */
 #include "broker/store/memory_rows.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/alloc.h"
@@ -163,6 +164,8 @@ enum jq_err jq_memory_row_make(const struct jq_store_op *op, void **ret_made)
         return make_limit(&op->u.limit, ret_made);
     case JQ_OP_NONE:
     case JQ_OP_JOB_DELETE:
+    case JQ_OP_JOB_SPILL:
+    case JQ_OP_SPILLED_PURGE:
     case JQ_OP_QUEUE_DELETE:
     case JQ_OP_REQUEST_DELETE:
     case JQ_OP_SESSION_DELETE:
@@ -301,6 +304,7 @@ static void job_set(struct jq_memory_rows *rows, struct jq_memory_job *from)
     job->record.failures = from->record.failures;
     job->record.worker = from->record.worker;
     job->record.history = from->record.history;
+    job->record.spilled = false;
     uint8_t *changing = job->changing;
     job->changing = from->changing;
     from->changing = changing;
@@ -313,6 +317,67 @@ static void job_set(struct jq_memory_rows *rows, struct jq_memory_job *from)
     }
     rows->job_bytes += bytes_of(job);
     free_job(from);
+}
+
+static void job_spill(struct jq_memory_rows *rows, const struct jq_job_record *from)
+{
+    struct jq_memory_job *job = jq_memory_rows_job(rows, from->id);
+
+    job->record.spilled = true;
+    job->record.lane = from->lane;
+    job->record.rank = from->rank;
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct jq_job_record *x = &(*(struct jq_memory_job *const *)a)->record;
+    const struct jq_job_record *y = &(*(struct jq_memory_job *const *)b)->record;
+
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static int compare_places_down(const void *a, const void *b)
+{
+    return compare_places(b, a);
+}
+
+enum jq_err jq_memory_rows_spilled(const struct jq_memory_rows *rows, uint32_t queue, uint32_t lane,
+                                   bool newest_first, struct jq_memory_job ***ret_jobs,
+                                   size_t *ret_count)
+{
+    struct jq_memory_job **found = jq_alloc((rows->jobs.count + 1) * sizeof(*found));
+    size_t count = 0;
+
+    if (!found)
+        return JQ_ENOMEM;
+    for (size_t at = 0; at < rows->jobs.count; at++) {
+        struct jq_memory_job *job = rows->jobs.slots[at].row;
+        if (job && job->record.spilled && job->record.queue == queue && job->record.lane == lane)
+            found[count++] = job;
+    }
+    qsort(found, count, sizeof(*found), newest_first ? compare_places_down : compare_places);
+    *ret_jobs = found;
+    *ret_count = count;
+    return JQ_OK;
+}
+
+/* One at a time: no memory is needed for it. */
+static void spilled_purge(struct jq_memory_rows *rows, const struct jq_spilled_purge *purge)
+{
+    for (uint64_t left = purge->count; left > 0; left--) {
+        struct jq_memory_job *first = NULL;
+        for (size_t at = 0; at < rows->jobs.count; at++) {
+            struct jq_memory_job *job = rows->jobs.slots[at].row;
+            if (job && job->record.spilled && job->record.queue == purge->queue &&
+                job->record.lane == purge->lane && job->record.id < purge->before &&
+                (!first || compare_places(&job, &first) < 0))
+                first = job;
+        }
+        JQ_CHECK(first != NULL); /* counted before */
+        job_leave(rows, jq_table_remove(&rows->jobs, key_of(first->record.id, 0)));
+    }
 }
 
 static void session_delete(struct jq_memory_rows *rows, uint64_t session)
@@ -396,6 +461,12 @@ void jq_memory_rows_apply(struct jq_memory_rows *rows, const struct jq_store_op 
         break;
     case JQ_OP_JOB_DELETE:
         job_leave(rows, jq_table_remove(&rows->jobs, key_of(op->u.job.id, 0)));
+        break;
+    case JQ_OP_JOB_SPILL:
+        job_spill(rows, &op->u.job);
+        break;
+    case JQ_OP_SPILLED_PURGE:
+        spilled_purge(rows, &op->u.purge);
         break;
     case JQ_OP_QUEUE_PUT:
         jq_free(jq_table_put(&rows->queues, key_of(op->u.queue.id, 0), made));

@@ -67,6 +67,10 @@ void jq_memory_row_free(enum jq_store_op_kind kind, void *made);
 /* Cannot fail: room was reserved and `made` is the row. Takes `made`. */
 void jq_memory_rows_apply(struct jq_memory_rows *rows, const struct jq_store_op *op, void *made);
 struct jq_memory_job *jq_memory_rows_job(const struct jq_memory_rows *rows, uint64_t id);
+/* Spilled ones of a lane in their order, as a new array; jq_free. ENOMEM. */
+JQ_MUST_USE enum jq_err jq_memory_rows_spilled(const struct jq_memory_rows *rows, uint32_t queue,
+                                               uint32_t lane, bool newest_first,
+                                               struct jq_memory_job ***ret_jobs, size_t *ret_count);
 /* The newest with this key; NULL for the empty key. */
 struct jq_memory_job *jq_memory_rows_key(const struct jq_memory_rows *rows, struct jq_view key);
 

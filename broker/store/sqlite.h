@@ -29,6 +29,10 @@ struct jq_bound {
     uint8_t kinds[JQ_PARAMETERS_MAX + 1]; /* enum bound_kind of sqlite_columns.h */
 };
 
+/* Where a job's row is: one of three tables. */
+enum jq_place { JQ_PLACE_JOB, JQ_PLACE_SPILLED, JQ_PLACE_ENDED };
+enum { JQ_PLACES = 3 };
+
 /* No row of a table has an id outside; empty when top < low. */
 struct jq_span {
     uint64_t low, top;
@@ -93,6 +97,15 @@ int jq_sqlite_run_with_range(struct jq_sqlite *sqlite, enum jq_sql which, uint64
 enum jq_err jq_sqlite_commit(struct jq_backend *backend, const struct jq_batch *batch,
                              struct jq_detail *ret_detail);
 
+/* --- sqlite_spill.c: live jobs that the broker does not keep in memory --- */
+/* An SQLite code each; `found`: it was there. */
+int jq_sqlite_spilled_put(struct jq_sqlite *sqlite, const struct jq_job_record *job);
+int jq_sqlite_job_spill(struct jq_sqlite *sqlite, const struct jq_job_record *job, bool *ret_found);
+int jq_sqlite_spilled_set(struct jq_sqlite *sqlite, const struct jq_job_record *job,
+                          bool *ret_found);
+int jq_sqlite_spilled_purge(struct jq_sqlite *sqlite, const struct jq_spilled_purge *purge,
+                            bool *ret_found);
+
 /* --- sqlite_large.c: payloads and outputs that have tables of their own --- */
 enum jq_err jq_sqlite_large_open(struct jq_sqlite *sqlite, struct jq_detail *detail);
 bool jq_payload_is_large(const struct jq_job_record *job);
@@ -103,14 +116,14 @@ int jq_sqlite_output_put(struct jq_sqlite *sqlite, uint64_t id,
                          const struct jq_result_record *result);
 int jq_sqlite_outputs_delete(struct jq_sqlite *sqlite, uint64_t first, uint64_t last);
 int jq_sqlite_large_delete(struct jq_sqlite *sqlite, uint64_t first, uint64_t last);
+bool jq_sqlite_has_payloads(const struct jq_sqlite *sqlite);
 /* Of the ended jobs of a queue. */
 int jq_sqlite_large_delete_queue(struct jq_sqlite *sqlite, uint32_t queue);
 
 /* --- sqlite_read.c --- */
 enum jq_err jq_sqlite_load_meta(struct jq_backend *backend, struct jq_store_meta *ret_meta);
 enum jq_err jq_sqlite_load_queues(struct jq_backend *backend, jq_each_queue_fn *each, void *arg);
-enum jq_err jq_sqlite_load_jobs(struct jq_backend *backend, const struct jq_range *range,
-                                jq_each_job_fn *each, void *arg);
+enum jq_err jq_sqlite_load_jobs(struct jq_backend *backend, jq_each_job_fn *each, void *arg);
 enum jq_err jq_sqlite_load_requests(struct jq_backend *backend, jq_each_request_fn *each,
                                     void *arg);
 enum jq_err jq_sqlite_load_workers(struct jq_backend *backend, jq_each_worker_fn *each, void *arg);
@@ -137,6 +150,8 @@ int jq_row_bind_payload(struct jq_sqlite *sqlite, enum jq_sql which,
 int jq_row_bind_output(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t id,
                        const struct jq_result_record *result);
 int jq_row_bind_id(struct jq_sqlite *sqlite, enum jq_sql which, int at, uint64_t id);
+int jq_row_bind_place(struct jq_sqlite *sqlite, enum jq_sql which, int at,
+                      const struct jq_job_record *job); /* of a spilled one */
 int jq_row_bind_queue(struct jq_sqlite *sqlite, enum jq_sql which,
                       const struct jq_queue_record *queue);
 int jq_row_bind_request(struct jq_sqlite *sqlite, enum jq_sql which,
@@ -149,10 +164,11 @@ int jq_row_bind_limit_name(struct jq_sqlite *sqlite, enum jq_sql which,
                            const struct jq_limit_record *limit);
 int jq_row_bind_meta(struct jq_sqlite *sqlite, enum jq_sql which, const struct jq_store_meta *meta);
 
-/* A row of JQ_LIVE_ROW, or JQ_ENDED_ROW. What cannot be trusted sets job.damaged: a damaged result
- * is given as one that says so, never as what it says. EINVAL never; ENOMEM when SQLite had none.
+/* A row of JQ_LIVE_ROW, JQ_SPILLED_ROW or JQ_ENDED_ROW. What cannot be trusted sets job.damaged: a
+ * damaged result is given as one that says so, never as what it says. EINVAL never; ENOMEM when
+ * SQLite had none.
  */
-enum jq_err jq_row_read_job(sqlite3_stmt *statement, bool ended, uint32_t parts,
+enum jq_err jq_row_read_job(sqlite3_stmt *statement, enum jq_place place, uint32_t parts,
                             struct jq_loaded_job *ret_job);
 /* ECORRUPT: the CRC does not fit. */
 enum jq_err jq_row_read_queue(sqlite3_stmt *statement, struct jq_queue_record *ret_queue);

@@ -46,6 +46,15 @@ static int job_delete(struct jq_sqlite *sqlite, uint64_t id)
     return jq_sqlite_run_with_id(sqlite, JQ_SQL_ENDED_DELETE, id);
 }
 
+/* A replacement: wherever the row is. */
+static int job_replace(struct jq_sqlite *sqlite, uint64_t id)
+{
+    const int code = job_delete(sqlite, id);
+
+    return code == SQLITE_OK ? jq_sqlite_run_with_range(sqlite, JQ_SQL_SPILLEDS_DELETE, id, id)
+                             : code;
+}
+
 typedef bool is_kind_fn(const struct jq_store_op *op);
 
 static bool is_delete(const struct jq_store_op *op)
@@ -72,12 +81,21 @@ static uint32_t run_of(const struct jq_batch *batch, uint32_t first, is_kind_fn 
         const struct jq_store_op *op = &batch->ops[at];
         if (op->kind == JQ_OP_NONE)
             continue;
-        if (!is_kind(op) || op->u.job.id != last + 1)
+        if (!is_kind(op) || op->u.job.id != last + 1 ||
+            op->from_spilled != batch->ops[first].from_spilled)
             break;
         last++;
     }
     *ret_last = last;
     return at - first;
+}
+
+static int spilleds_delete(struct jq_sqlite *sqlite, uint64_t first, uint64_t last)
+{
+    const int code = jq_sqlite_large_delete(sqlite, first, last);
+
+    return code == SQLITE_OK ? jq_sqlite_run_with_range(sqlite, JQ_SQL_SPILLEDS_DELETE, first, last)
+                             : code;
 }
 
 static int jobs_delete(struct jq_sqlite *sqlite, uint64_t first, uint64_t last)
@@ -103,7 +121,11 @@ static int job_put(struct jq_sqlite *sqlite, const struct jq_store_op *op)
     int code = SQLITE_OK;
 
     if (job->id <= sqlite->top_id)
-        code = job_delete(sqlite, job->id); /* a replacement */
+        code = job_replace(sqlite, job->id);
+    if (code == SQLITE_OK && job->spilled) {
+        code = jq_sqlite_payload_put(sqlite, job);
+        return code == SQLITE_OK ? jq_sqlite_spilled_put(sqlite, job) : code;
+    }
     if (code == SQLITE_OK)
         code = jq_row_bind_set(sqlite, which, 1, job);
     if (code == SQLITE_OK && ended)
@@ -146,10 +168,11 @@ static int replace_result(struct jq_sqlite *sqlite, const struct jq_store_op *op
 static int job_end(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool *ret_moved,
                    bool *ret_found)
 {
-    int code = jq_row_bind_set(sqlite, JQ_SQL_JOB_END, 1, &op->u.job);
+    const enum jq_sql which = op->from_spilled ? JQ_SQL_SPILLED_END : JQ_SQL_JOB_END;
+    int code = jq_row_bind_set(sqlite, which, 1, &op->u.job);
 
     if (code == SQLITE_OK)
-        code = run_with_result(sqlite, JQ_SQL_JOB_END, op);
+        code = run_with_result(sqlite, which, op);
     if (code != SQLITE_OK)
         return code;
     if (sqlite3_changes(sqlite->db) > 0) {
@@ -166,6 +189,7 @@ static int jobs_end(struct jq_sqlite *sqlite, const struct jq_batch *batch, uint
                     bool *ret_found)
 {
     const uint64_t first = batch->ops[*at].u.job.id;
+    const bool spilled = batch->ops[*at].from_spilled;
     uint64_t last;
     const uint32_t end = *at + run_of(batch, *at, is_end, &last);
     bool moved = false;
@@ -179,6 +203,7 @@ static int jobs_end(struct jq_sqlite *sqlite, const struct jq_batch *batch, uint
             return code;
     }
     return !moved          ? SQLITE_OK
+           : spilled       ? jq_sqlite_run_with_range(sqlite, JQ_SQL_SPILLEDS_DELETE, first, last)
            : first == last ? jq_sqlite_run_with_id(sqlite, JQ_SQL_JOB_DELETE, first)
                            : jq_sqlite_run_with_range(sqlite, JQ_SQL_JOBS_DELETE, first, last);
 }
@@ -187,6 +212,8 @@ static int job_set(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool 
 {
     const struct jq_job_record *job = &op->u.job;
 
+    if (op->from_spilled)
+        return jq_sqlite_spilled_set(sqlite, job, ret_found);
     int code = run_with_set(sqlite, JQ_SQL_JOB_SET, job);
     if (code != SQLITE_OK || sqlite3_changes(sqlite->db) > 0)
         return code;
@@ -250,6 +277,8 @@ static int other(struct jq_sqlite *sqlite, const struct jq_store_op *op)
     case JQ_OP_JOB_PUT:
     case JQ_OP_JOB_SET:
     case JQ_OP_JOB_DELETE:
+    case JQ_OP_JOB_SPILL:
+    case JQ_OP_SPILLED_PURGE:
         break;
     }
     return SQLITE_OK;
@@ -268,7 +297,8 @@ static int apply(struct jq_sqlite *sqlite, const struct jq_batch *batch, uint32_
         return jobs_end(sqlite, batch, at, ret_found);
     if (op->kind == JQ_OP_JOB_DELETE) {
         *at += run_of(batch, *at, is_delete, &last);
-        return jobs_delete(sqlite, op->u.job.id, last);
+        return op->from_spilled ? spilleds_delete(sqlite, op->u.job.id, last)
+                                : jobs_delete(sqlite, op->u.job.id, last);
     }
     if (op->kind == JQ_OP_JOB_PUT) {
         code = job_put(sqlite, op);
@@ -276,6 +306,10 @@ static int apply(struct jq_sqlite *sqlite, const struct jq_batch *batch, uint32_
             *top_id = op->u.job.id;
     } else if (op->kind == JQ_OP_JOB_SET) {
         code = job_set(sqlite, op, ret_found);
+    } else if (op->kind == JQ_OP_JOB_SPILL) {
+        code = jq_sqlite_job_spill(sqlite, &op->u.job, ret_found);
+    } else if (op->kind == JQ_OP_SPILLED_PURGE) {
+        code = jq_sqlite_spilled_purge(sqlite, &op->u.purge, ret_found);
     } else {
         code = other(sqlite, op);
     }
@@ -292,6 +326,11 @@ static enum jq_err apply_all(struct jq_sqlite *sqlite, const struct jq_batch *ba
         const int code = apply(sqlite, batch, &at, top_id, &found);
         if (code != SQLITE_OK)
             return jq_sqlite_error(sqlite, code, "cannot write", detail);
+        if (!found && batch->ops[at].kind == JQ_OP_SPILLED_PURGE) {
+            jq_detail_set(detail, "%s: queue %u has fewer spilled jobs than it should have",
+                          sqlite->path.file, batch->ops[at].u.purge.queue);
+            return JQ_ECORRUPT;
+        }
         if (!found) {
             jq_detail_set(detail, "%s: job %llu should be in it and is not", sqlite->path.file,
                           (unsigned long long)batch->ops[at].u.job.id);

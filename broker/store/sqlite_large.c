@@ -94,13 +94,18 @@ int jq_sqlite_large_delete(struct jq_sqlite *sqlite, uint64_t first, uint64_t la
     return code;
 }
 
+bool jq_sqlite_has_payloads(const struct jq_sqlite *sqlite)
+{
+    return meets(&sqlite->payloads, 0, UINT64_MAX);
+}
+
 int jq_sqlite_large_delete_queue(struct jq_sqlite *sqlite, uint32_t queue)
 {
     int code = SQLITE_OK;
 
     if (meets(&sqlite->outputs, 0, UINT64_MAX))
         code = jq_sqlite_run_with_id(sqlite, JQ_SQL_QUEUE_OUTPUTS_DELETE, queue);
-    if (code == SQLITE_OK && meets(&sqlite->payloads, 0, UINT64_MAX))
+    if (code == SQLITE_OK && jq_sqlite_has_payloads(sqlite))
         code = jq_sqlite_run_with_id(sqlite, JQ_SQL_QUEUE_PAYLOADS_DELETE, queue);
     return code;
 }

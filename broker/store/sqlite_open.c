@@ -219,8 +219,11 @@ static enum jq_err load_or_make_meta(struct jq_sqlite *sqlite, struct jq_detail 
                    ? jq_store_path_damaged(sqlite->path.file, "its counters do not add up", detail)
                    : err;
     }
-    JQ_TRY(jq_sqlite_query(sqlite, "SELECT 1 FROM job UNION ALL SELECT 1 FROM ended LIMIT 1", text,
-                           sizeof(text), detail));
+    JQ_TRY(
+        jq_sqlite_query(sqlite,
+                        "SELECT 1 FROM job UNION ALL SELECT 1 FROM spilled UNION ALL SELECT 1 FROM"
+                        " ended LIMIT 1",
+                        text, sizeof(text), detail));
     if (text[0])
         return jq_store_path_damaged(sqlite->path.file, "it has jobs but no counters", detail);
     new_meta(meta);
@@ -293,6 +296,7 @@ static enum jq_err check_rows(struct jq_sqlite *sqlite, struct jq_detail *detail
     }
     JQ_TRY(jq_sqlite_query(sqlite,
                            "SELECT max(ifnull((SELECT max(id) FROM job), 0),"
+                           " ifnull((SELECT max(id) FROM spilled), 0),"
                            " ifnull((SELECT max(id) FROM ended), 0))",
                            top, sizeof(top), detail));
     sqlite->top_id = strtoull(top, NULL, 10);

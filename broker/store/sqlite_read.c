@@ -13,6 +13,7 @@ _Static_assert(JQ_READ_VALUE == 2 && JQ_READ_OUTPUT == 4 && JQ_READ_PAYLOAD == 8
 #define ALL_PARTS (JQ_READ_RESULT | JQ_READ_VALUE | JQ_READ_OUTPUT | JQ_READ_PAYLOAD)
 
 #define ALL_STATES ((1u << JQ_JOB_STATES) - 1)
+#define LIVE_STATES ((1u << JQ_SUCCEEDED) - 1)
 
 /* JQ_OK: a row stands there, or *ret_end. */
 static enum jq_err step(struct jq_sqlite *sqlite, sqlite3_stmt *statement, bool *ret_end)
@@ -130,20 +131,20 @@ enum jq_err jq_sqlite_load_limits(struct jq_backend *backend, jq_each_limit_fn *
 
 /* --- jobs --- */
 
-/* A statement over one of the two tables, and what of its rows is wanted. */
+/* A statement over one of the tables, and what of its rows is wanted. */
 struct cursor {
     struct jq_sqlite *sqlite;
     sqlite3_stmt *statement;
-    bool ended; /* the table of ended jobs */
+    enum jq_place place;
     bool end;
     uint32_t parts;
 };
 
 static enum jq_err cursor_open(struct cursor *cursor, struct jq_sqlite *sqlite, enum jq_sql which,
-                               bool ended, uint32_t parts)
+                               enum jq_place place, uint32_t parts)
 {
     *cursor = (struct cursor){
-        .sqlite = sqlite, .statement = sqlite->statements[which], .ended = ended, .parts = parts
+        .sqlite = sqlite, .statement = sqlite->statements[which], .place = place, .parts = parts
     };
     const int code = sqlite3_bind_int64(cursor->statement, 1, parts);
     return code == SQLITE_OK ? JQ_OK : jq_sqlite_error(sqlite, code, "cannot read", NULL);
@@ -182,7 +183,7 @@ static enum jq_err cursor_give(struct cursor *cursor, jq_each_job_fn *each, void
 {
     struct jq_loaded_job job;
 
-    JQ_TRY(jq_row_read_job(cursor->statement, cursor->ended, cursor->parts, &job));
+    JQ_TRY(jq_row_read_job(cursor->statement, cursor->place, cursor->parts, &job));
     return each(arg, &job);
 }
 
@@ -192,54 +193,94 @@ static int64_t as_key(uint64_t id)
     return id > INT64_MAX ? INT64_MAX : (int64_t)id;
 }
 
-static enum jq_err bind_range(struct cursor *cursor, const struct jq_range *range, uint32_t order)
+/* All rows from where the statement stands, until *limit, which falls, is 0. */
+static enum jq_err give_all(struct cursor *cursor, uint32_t *limit, jq_each_job_fn *each, void *arg,
+                            bool *ret_more)
 {
-    const bool down = order == JQ_LIFO;
-    const int64_t none = down ? INT64_MAX : 0;
+    enum jq_err err = cursor_step(cursor);
 
-    JQ_TRY(cursor_bind(cursor, 2, range->queue));
-    JQ_TRY(cursor_bind(cursor, 3, range->has_after ? as_key(range->id) : none));
-    JQ_TRY(cursor_bind(cursor, 4, range->limit));
-    if (order == JQ_PRIORITY)
-        JQ_TRY(cursor_bind(cursor, 5, range->has_after ? range->priority : INT64_MIN));
-    return JQ_OK;
+    for (; err == JQ_OK && !cursor->end; --*limit) {
+        if (*limit == 0) {
+            *ret_more = true;
+            break;
+        }
+        err = cursor_give(cursor, each, arg);
+        if (err == JQ_OK)
+            err = cursor_step(cursor);
+    }
+    return err;
 }
 
-enum jq_err jq_sqlite_load_jobs(struct jq_backend *backend, const struct jq_range *range,
-                                jq_each_job_fn *each, void *arg)
+enum jq_err jq_sqlite_load_jobs(struct jq_backend *backend, jq_each_job_fn *each, void *arg)
 {
-    const uint32_t order = range->queue == 0 ? JQ_FIFO : range->order;
-    const enum jq_sql which = order == JQ_PRIORITY ? JQ_SQL_RANGE_PRIORITY
-                              : order == JQ_LIFO   ? JQ_SQL_RANGE_DOWN
-                                                   : JQ_SQL_RANGE_UP;
+    uint32_t limit = UINT32_MAX;
     struct cursor cursor;
+    bool more;
 
-    enum jq_err err = cursor_open(&cursor, jq_sqlite_of(backend), which, false, ALL_PARTS);
+    enum jq_err err =
+        cursor_open(&cursor, jq_sqlite_of(backend), JQ_SQL_JOBS, JQ_PLACE_JOB, ALL_PARTS);
     if (err == JQ_OK)
-        err = bind_range(&cursor, range, order);
-    if (err == JQ_OK)
-        err = cursor_step(&cursor);
-    while (err == JQ_OK && !cursor.end) {
-        err = cursor_give(&cursor, each, arg);
-        if (err == JQ_OK)
-            err = cursor_step(&cursor);
-    }
+        err = give_all(&cursor, &limit, each, arg, &more);
     cursor_close(&cursor);
     return err;
+}
+
+static enum jq_err bind_spilled(struct cursor *cursor, const struct jq_read *read, uint32_t limit)
+{
+    const struct jq_spill_range *range = &read->range;
+    const int64_t none = range->order == JQ_LIFO ? INT64_MAX : 0;
+
+    JQ_TRY(cursor_bind(cursor, 2, read->queue));
+    JQ_TRY(cursor_bind(cursor, 3, range->lane));
+    JQ_TRY(cursor_bind(cursor, 4, range->has_after ? range->rank : 0));
+    JQ_TRY(cursor_bind(cursor, 5, range->has_after ? as_key(range->id) : none));
+    return cursor_bind(cursor, 6, (int64_t)limit + 1); /* one more tells that there is */
+}
+
+static enum jq_err give_spilled(struct jq_sqlite *sqlite, enum jq_sql which,
+                                const struct jq_read *read, uint32_t *limit, jq_each_job_fn *each,
+                                void *arg, bool *ret_more)
+{
+    struct cursor cursor;
+
+    enum jq_err err = cursor_open(&cursor, sqlite, which, JQ_PLACE_SPILLED, read->parts);
+    if (err == JQ_OK)
+        err = bind_spilled(&cursor, read, *limit);
+    if (err == JQ_OK)
+        err = give_all(&cursor, limit, each, arg, ret_more);
+    cursor_close(&cursor);
+    return err;
+}
+
+/* What has the rank of the key, then what has a higher. FIFO and LIFO have one rank. */
+static enum jq_err read_spilled(struct jq_sqlite *sqlite, const struct jq_read *read,
+                                jq_each_job_fn *each, void *arg, bool *ret_more)
+{
+    const struct jq_spill_range *range = &read->range;
+    uint32_t limit = read->limit;
+
+    if (range->order == JQ_LIFO)
+        return give_spilled(sqlite, JQ_SQL_SPILLED_DOWN, read, &limit, each, arg, ret_more);
+    if (!range->has_after)
+        return give_spilled(sqlite, JQ_SQL_SPILLED_FIRST, read, &limit, each, arg, ret_more);
+    JQ_TRY(give_spilled(sqlite, JQ_SQL_SPILLED_UP, read, &limit, each, arg, ret_more));
+    return *ret_more ? JQ_OK
+                     : give_spilled(sqlite, JQ_SQL_SPILLED_NEXT, read, &limit, each, arg, ret_more);
 }
 
 static enum jq_err read_one(struct jq_sqlite *sqlite, uint64_t id, uint32_t parts,
                             jq_each_job_fn *each, void *arg)
 {
-    static const enum jq_sql places[] = { JQ_SQL_JOB_GET, JQ_SQL_ENDED_GET };
+    static const enum jq_sql places[JQ_PLACES] = { JQ_SQL_JOB_GET, JQ_SQL_SPILLED_GET,
+                                                   JQ_SQL_ENDED_GET };
     struct cursor cursor;
     bool found = false;
     enum jq_err err = JQ_OK;
 
     if (id > INT64_MAX)
         return JQ_OK;
-    for (int i = 0; err == JQ_OK && !found && i < 2; i++) {
-        err = cursor_open(&cursor, sqlite, places[i], i == 1, parts);
+    for (int i = 0; err == JQ_OK && !found && i < JQ_PLACES; i++) {
+        err = cursor_open(&cursor, sqlite, places[i], (enum jq_place)i, parts);
         if (err == JQ_OK)
             err = cursor_bind(&cursor, 2, (int64_t)id);
         if (err == JQ_OK)
@@ -252,11 +293,13 @@ static enum jq_err read_one(struct jq_sqlite *sqlite, uint64_t id, uint32_t part
     return err;
 }
 
-static enum jq_err open_key(struct cursor *cursor, struct jq_sqlite *sqlite, bool ended,
+static enum jq_err open_key(struct cursor *cursor, struct jq_sqlite *sqlite, enum jq_place place,
                             const struct jq_read *read)
 {
-    JQ_TRY(
-        cursor_open(cursor, sqlite, ended ? JQ_SQL_ENDED_KEY : JQ_SQL_JOB_KEY, ended, read->parts));
+    static const enum jq_sql places[JQ_PLACES] = { JQ_SQL_JOB_KEY, JQ_SQL_SPILLED_KEY,
+                                                   JQ_SQL_ENDED_KEY };
+
+    JQ_TRY(cursor_open(cursor, sqlite, places[place], place, read->parts));
     JQ_TRY(cursor_bind_bytes(cursor, 2, read->key, strlen(read->key)));
     return cursor_step(cursor);
 }
@@ -271,83 +314,93 @@ static enum jq_err bind_list(struct cursor *cursor, const struct jq_read *read, 
     return cursor_bind_bytes(cursor, 7, read->label, read->label_size);
 }
 
-static enum jq_err open_list(struct cursor *cursor, struct jq_sqlite *sqlite, bool ended,
+/* States that rows of a place can have. */
+static const uint32_t states_in[JQ_PLACES] = {
+    [JQ_PLACE_JOB] = LIVE_STATES,
+    [JQ_PLACE_SPILLED] = 1u << JQ_READY,
+    [JQ_PLACE_ENDED] = ALL_STATES & ~LIVE_STATES,
+};
+
+static enum jq_err open_list(struct cursor *cursor, struct jq_sqlite *sqlite, enum jq_place place,
                              const struct jq_read *read)
 {
-    const uint32_t live = (1u << JQ_SUCCEEDED) - 1, here = ended ? ALL_STATES & ~live : live;
-    const uint32_t states = (read->states ? read->states : ALL_STATES) & here;
-    const enum jq_sql which = !ended                      ? JQ_SQL_JOB_LIST
+    const uint32_t states = (read->states ? read->states : ALL_STATES) & states_in[place];
+    const enum jq_sql which = place == JQ_PLACE_JOB       ? JQ_SQL_JOB_LIST
+                              : place == JQ_PLACE_SPILLED ? JQ_SQL_SPILLED_LIST
                               : states == 1u << JQ_FAILED ? JQ_SQL_FAILED_LIST
                                                           : JQ_SQL_ENDED_LIST;
 
     *cursor = (struct cursor){ .end = true };
     if (states == 0)
         return JQ_OK;
-    JQ_TRY(cursor_open(cursor, sqlite, which, ended, read->parts));
-    JQ_TRY(bind_list(cursor, read, states == here ? 0 : states));
+    JQ_TRY(cursor_open(cursor, sqlite, which, place, read->parts));
+    JQ_TRY(bind_list(cursor, read, states == states_in[place] ? 0 : states));
     return cursor_step(cursor);
 }
 
 static enum jq_err open_oldest(struct cursor *cursor, struct jq_sqlite *sqlite,
                                const struct jq_read *read)
 {
-    JQ_TRY(cursor_open(cursor, sqlite, JQ_SQL_ENDED_OLDEST, true, read->parts));
+    JQ_TRY(cursor_open(cursor, sqlite, JQ_SQL_ENDED_OLDEST, JQ_PLACE_ENDED, read->parts));
     JQ_TRY(cursor_bind(cursor, 2, read->queue));
     JQ_TRY(cursor_bind(cursor, 3, as_key(read->before_id)));
     JQ_TRY(cursor_bind(cursor, 4, read->states));
     return cursor_step(cursor);
 }
 
-/* Both tables, merged by falling id. *ret_more: a row stood there when the limit was reached. */
-static enum jq_err merge(struct cursor *live, struct cursor *ended, uint32_t limit,
-                         jq_each_job_fn *each, void *arg, bool *ret_more)
+/* NULL: all of them have come to their end. */
+static struct cursor *newest(struct cursor cursors[JQ_PLACES])
 {
-    uint32_t given = 0;
+    struct cursor *ret = NULL;
 
-    while (!live->end || !ended->end) {
+    for (int i = 0; i < JQ_PLACES; i++)
+        if (!cursors[i].end && (!ret || cursor_id(&cursors[i]) > cursor_id(ret)))
+            ret = &cursors[i];
+    return ret;
+}
+
+/* The tables merged by falling id. *ret_more: a row stood there when the limit was reached. */
+static enum jq_err merge(struct cursor cursors[JQ_PLACES], uint32_t limit, jq_each_job_fn *each,
+                         void *arg, bool *ret_more)
+{
+    struct cursor *next;
+
+    for (uint32_t given = 0; (next = newest(cursors)); given++) {
         if (given == limit) {
             *ret_more = true;
             return JQ_OK;
         }
-        struct cursor *next =
-            ended->end || (!live->end && cursor_id(live) > cursor_id(ended)) ? live : ended;
         JQ_TRY(cursor_give(next, each, arg));
-        given++;
         JQ_TRY(cursor_step(next));
     }
     return JQ_OK;
 }
 
-static enum jq_err open_both(struct jq_sqlite *sqlite, const struct jq_read *read,
-                             struct cursor *live, struct cursor *ended)
+static enum jq_err open_place(struct jq_sqlite *sqlite, const struct jq_read *read,
+                              enum jq_place place, struct cursor *cursor)
 {
-    switch (read->kind) {
-    case JQ_READ_KEY:
-        JQ_TRY(open_key(live, sqlite, false, read));
-        return open_key(ended, sqlite, true, read);
-    case JQ_READ_OLDEST:
-        live->end = true;
-        return open_oldest(ended, sqlite, read);
-    case JQ_READ_LIST:
-    case JQ_READ_JOBS:
-        break;
-    }
-    JQ_TRY(open_list(live, sqlite, false, read));
-    return open_list(ended, sqlite, true, read);
+    if (read->kind == JQ_READ_KEY)
+        return open_key(cursor, sqlite, place, read);
+    if (read->kind == JQ_READ_LIST)
+        return open_list(cursor, sqlite, place, read);
+    cursor->end = place != JQ_PLACE_ENDED;
+    return cursor->end ? JQ_OK : open_oldest(cursor, sqlite, read);
 }
 
-static enum jq_err read_both(struct jq_sqlite *sqlite, const struct jq_read *read,
-                             jq_each_job_fn *each, void *arg, bool *ret_more)
+static enum jq_err read_merged(struct jq_sqlite *sqlite, const struct jq_read *read,
+                               jq_each_job_fn *each, void *arg, bool *ret_more)
 {
     const bool by_key = read->kind == JQ_READ_KEY;
-    struct cursor live = { 0 }, ended = { 0 };
+    struct cursor cursors[JQ_PLACES] = { 0 };
+    enum jq_err err = JQ_OK;
     bool more = false;
 
-    enum jq_err err = open_both(sqlite, read, &live, &ended);
+    for (int i = 0; err == JQ_OK && i < JQ_PLACES; i++)
+        err = open_place(sqlite, read, (enum jq_place)i, &cursors[i]);
     if (err == JQ_OK)
-        err = merge(&live, &ended, by_key ? 1 : read->limit, each, arg, &more);
-    cursor_close(&live);
-    cursor_close(&ended);
+        err = merge(cursors, by_key ? 1 : read->limit, each, arg, &more);
+    for (int i = 0; i < JQ_PLACES; i++)
+        cursor_close(&cursors[i]);
     if (err == JQ_OK && !by_key)
         *ret_more = more;
     return err;
@@ -361,8 +414,10 @@ enum jq_err jq_sqlite_read(struct jq_backend *backend, const struct jq_read *rea
     *ret_more = false;
     if (read->kind == JQ_READ_KEY && !read->key)
         return JQ_OK;
+    if (read->kind == JQ_READ_SPILLED)
+        return read_spilled(sqlite, read, each, arg, ret_more);
     if (read->kind != JQ_READ_JOBS)
-        return read_both(sqlite, read, each, arg, ret_more);
+        return read_merged(sqlite, read, each, arg, ret_more);
     for (uint32_t i = 0; i < read->count; i++)
         JQ_TRY(read_one(sqlite, read->ids[i], read->parts, each, arg));
     return JQ_OK;

@@ -96,6 +96,16 @@ int jq_row_bind_fixed(struct jq_sqlite *sqlite, enum jq_sql which, int at,
     return b.code;
 }
 
+int jq_row_bind_place(struct jq_sqlite *sqlite, enum jq_sql which, int at,
+                      const struct jq_job_record *job)
+{
+    struct binder b = binder_of(sqlite, which, at);
+
+    bind_number(&b, job->lane);
+    bind_number(&b, (uint64_t)job->rank);
+    return b.code;
+}
+
 static void bind_output(struct binder *b, const struct jq_result_record *r)
 {
     bind_bytes(b, r->value);
@@ -241,14 +251,26 @@ static bool read_result(struct reader *r, uint64_t id, uint32_t parts,
     return has_result != 0;
 }
 
-enum jq_err jq_row_read_job(sqlite3_stmt *statement, bool ended, uint32_t parts,
+static void read_place(struct reader *r, struct jq_job_record *job)
+{
+    job->spilled = true;
+    job->lane = read_u32(r);
+    job->rank = (int64_t)read_number(r);
+    if (job->lane >= JQ_SPILL_LANES || job->state != JQ_READY)
+        r->bad = true;
+}
+
+enum jq_err jq_row_read_job(sqlite3_stmt *statement, enum jq_place place, uint32_t parts,
                             struct jq_loaded_job *ret_job)
 {
+    const bool ended = place == JQ_PLACE_ENDED;
     struct reader r = { .statement = statement };
     struct jq_loaded_job loaded = { 0 };
 
     read_set(&r, ended, &loaded.job);
     read_fixed(&r, parts, &loaded.job);
+    if (place == JQ_PLACE_SPILLED)
+        read_place(&r, &loaded.job);
     loaded.job.damaged = r.bad;
     if (ended && parts & (JQ_READ_RESULT | JQ_READ_VALUE | JQ_READ_OUTPUT)) {
         r.bad = false;

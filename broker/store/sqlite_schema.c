@@ -12,8 +12,10 @@
  * does not write them again, and the columns that were added behind them are read without walking
  * their pages.
  *
- * The price: a range of a priority queue, and a list of one queue or state among very many rows,
- * walks the table. */
+ * Jobs that the broker does not keep in memory are in a third, which alone has the index that their
+ * order needs: it costs only them.
+ *
+ * The price: a list of one queue or state among very many rows walks the table. */
 #include "broker/store/sqlite_schema.h"
 
 #include <stdio.h>
@@ -91,7 +93,17 @@ static const char *const steps[] = {
     "CREATE TABLE job_output (job_id INTEGER PRIMARY KEY, value BLOB NOT NULL,"
     "stdout_head BLOB NOT NULL, stdout_tail BLOB NOT NULL, stderr_head BLOB NOT NULL,"
     "stderr_tail BLOB NOT NULL) STRICT;"
-    "CREATE INDEX ended_failed ON ended (id) WHERE state = 5;",
+    "CREATE INDEX ended_failed ON ended (id) WHERE state = 5;"
+    "ALTER TABLE queue ADD COLUMN spilled INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN spilled_items INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN doomed INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE queue ADD COLUMN doomed_items INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE spilled (" JOB_SET_TYPES
+    "due_at INTEGER NOT NULL, failures INTEGER NOT NULL, lane INTEGER NOT NULL,"
+    "rank INTEGER NOT NULL," JOB_BYTES_TYPES
+    "history BLOB NOT NULL, options BLOB NOT NULL, payload BLOB NOT NULL) STRICT;"
+    "CREATE INDEX spilled_order ON spilled (queue, lane, rank);"
+    "CREATE INDEX spilled_key ON spilled (key) WHERE key <> x'';",
 };
 
 _Static_assert(sizeof(steps) / sizeof(steps[0]) == JQ_STORE_VERSION, "a step for every version");

@@ -43,6 +43,8 @@ enum { JQ_PARAMETERS_MAX = JQ_SET_COUNT + JQ_RESULT_COUNT + JQ_FIXED_COUNT };
     "reason," JQ_LARGE("2", "value") ", " JQ_LARGE("4", "stdout_head") ", " JQ_LARGE( \
         "4", "stdout_tail") ", " JQ_LARGE("4", "stderr_head") ", " JQ_LARGE("4", "stderr_tail")
 
+#define JQ_SPILLED_ROW JQ_LIVE_ROW ", lane, rank"
+
 /* With no mask a state that cannot be passes, too: its row is given, as a damaged one. */
 #define JQ_STATES "(?4 = 0 OR (?4 >> state) & 1)"
 #define JQ_LIST_FILTER \
@@ -52,10 +54,11 @@ enum { JQ_PARAMETERS_MAX = JQ_SET_COUNT + JQ_RESULT_COUNT + JQ_FIXED_COUNT };
     "id, discipline, maxsize, blocked, delayed, ready, running, succeeded, failed, cancelled," \
     " expired, skipped, kept, kept_bytes, sequence, purge_before, flags, durability,"          \
     " concurrency, attempts_max, backoff_ms, backoff_max_ms, keep_ms, keep_bytes, keep_count," \
-    " aging_ms, crc, name"
-#define JQ_QUEUE_PARAMETERS                                         \
-    "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, " \
-    "?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28"
+    " aging_ms, spilled, spilled_items, doomed, doomed_items, crc, name"
+#define JQ_QUEUE_PARAMETERS                                                  \
+    "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, "          \
+    "?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, " \
+    "?29, ?30, ?31, ?32"
 #define JQ_LIMIT_COLUMNS "name, max, crc"
 #define JQ_REQUEST_COLUMNS "session, number, first_id, count, made_at, crc, each"
 #define JQ_WORKER_COLUMNS "session, bound, crc, name"

@@ -14,7 +14,8 @@ static uint32_t crc_queue(const struct jq_queue_record *q)
     return CRC_ADDED(crc, q->expired, q->skipped, q->kept, q->kept_bytes, q->sequence,
                      q->purge_before, q->flags, pair(q->durability, q->concurrency),
                      q->attempts_max, q->backoff_ms, q->backoff_max_ms, q->keep_ms, q->keep_bytes,
-                     q->keep_count, q->aging_ms);
+                     q->keep_count, q->aging_ms, q->spilled[0], q->spilled[1], q->spilled_doomed[0],
+                     q->spilled_doomed[1]);
 }
 
 /* What version 2 added, in the order of the columns. */
@@ -36,6 +37,10 @@ static void bind_queue_added(struct binder *b, const struct jq_queue_record *que
     bind_number(b, queue->keep_bytes);
     bind_number(b, queue->keep_count);
     bind_number(b, queue->aging_ms);
+    for (int i = 0; i < JQ_SPILL_LANES; i++)
+        bind_number(b, queue->spilled[i]);
+    for (int i = 0; i < JQ_SPILL_LANES; i++)
+        bind_number(b, queue->spilled_doomed[i]);
 }
 
 int jq_row_bind_queue(struct jq_sqlite *sqlite, enum jq_sql which,
@@ -171,6 +176,10 @@ static void read_queue_added(struct reader *r, struct jq_queue_record *q)
     q->keep_bytes = read_number(r);
     q->keep_count = read_number(r);
     q->aging_ms = read_number(r);
+    for (int i = 0; i < JQ_SPILL_LANES; i++)
+        q->spilled[i] = read_number(r);
+    for (int i = 0; i < JQ_SPILL_LANES; i++)
+        q->spilled_doomed[i] = read_number(r);
 }
 
 enum jq_err jq_row_read_queue(sqlite3_stmt *statement, struct jq_queue_record *ret_queue)

@@ -123,7 +123,9 @@ static void run_read(struct jq_store *store, struct request *request)
     bool more = false;
 
     enum jq_err err = backend->ops->read(backend, &request->read, jq_copy_add, &copy, &more);
-    if (err == JQ_EMSGSIZE && request->read.kind == JQ_READ_JOBS && copy.count > 0) {
+    const bool by_parts =
+        request->read.kind == JQ_READ_JOBS || request->read.kind == JQ_READ_SPILLED;
+    if (err == JQ_EMSGSIZE && by_parts && copy.count > 0) {
         err = JQ_OK; /* the first of them; the rest can be asked for */
         more = true;
     }

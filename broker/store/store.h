@@ -37,16 +37,6 @@ typedef enum jq_err jq_each_request_fn(void *arg, const struct jq_request_record
 typedef enum jq_err jq_each_worker_fn(void *arg, const struct jq_worker_record *record);
 typedef enum jq_err jq_each_limit_fn(void *arg, const struct jq_limit_record *record);
 
-/* Where a range of live jobs starts: after this key, in the queue's order. */
-struct jq_range {
-    uint32_t queue; /* 0: all queues, in id order */
-    bool has_after;
-    int32_t priority; /* key after which to start */
-    uint64_t id;
-    uint32_t order; /* enum jq_order_kind */
-    uint32_t limit;
-};
-
 struct jq_store_ops {
     const char *name;
     /* Takes ownership of the path or fails: ELOCKED (detail names the pid), ECORRUPT (not ours,
@@ -56,13 +46,12 @@ struct jq_store_ops {
                         struct jq_detail *ret_detail);
     enum jq_err (*load_meta)(struct jq_backend *backend, struct jq_store_meta *ret_meta);
     enum jq_err (*load_queues)(struct jq_backend *backend, jq_each_queue_fn *each, void *arg);
-    /* Jobs that have not ended, payload included. */
-    enum jq_err (*load_jobs)(struct jq_backend *backend, const struct jq_range *range,
-                             jq_each_job_fn *each, void *arg);
+    /* Jobs that have not ended and are not spilled, payload included, by id. */
+    enum jq_err (*load_jobs)(struct jq_backend *backend, jq_each_job_fn *each, void *arg);
     enum jq_err (*load_requests)(struct jq_backend *backend, jq_each_request_fn *each, void *arg);
     enum jq_err (*load_workers)(struct jq_backend *backend, jq_each_worker_fn *each, void *arg);
     enum jq_err (*load_limits)(struct jq_backend *backend, jq_each_limit_fn *each, void *arg);
-    /* Ended or not. ret_more (LIST): there are more behind the limit. */
+    /* Ended or not, spilled or not. ret_more (LIST, SPILLED): there are more behind the limit. */
     enum jq_err (*read)(struct jq_backend *backend, const struct jq_read *read,
                         jq_each_job_fn *each, void *arg, bool *ret_more);
     /* All of the batch is durable on OK. Any error means the outcome is *unknown*: the caller must

@@ -71,18 +71,71 @@ static enum jq_err reserve_made(struct memory *memory, size_t count)
     return JQ_OK;
 }
 
-/* Rows that a SET speaks of must be there before the batch: it has one operation per row at most.
- */
+static bool is_doomed(const struct jq_job_record *job, const struct jq_spilled_purge *purge)
+{
+    return job->spilled && job->queue == purge->queue && job->lane == purge->lane &&
+           job->id < purge->before;
+}
+
+/* Spilled rows that the purge at `index` of the batch will find. */
+static uint64_t count_doomed(const struct memory *memory, const struct jq_batch *batch,
+                             uint32_t index)
+{
+    const struct jq_spilled_purge *purge = &batch->ops[index].u.purge;
+    const struct jq_table *jobs = &memory->rows.jobs;
+    uint64_t count = 0;
+
+    for (size_t at = 0; at < jobs->count; at++) {
+        const struct jq_memory_job *row = jobs->slots[at].row;
+        count += row && is_doomed(&row->record, purge);
+    }
+    for (uint32_t i = 0; i < index; i++) {
+        const struct jq_store_op *op = &batch->ops[i];
+        const struct jq_memory_job *row = jq_memory_rows_job(&memory->rows, op->u.job.id);
+        if (op->kind == JQ_OP_JOB_PUT)
+            count += is_doomed(&op->u.job, purge);
+        else if (op->kind == JQ_OP_JOB_SPILL)
+            count += row && row->record.queue == purge->queue && op->u.job.lane == purge->lane &&
+                     op->u.job.id < purge->before;
+        else if (op->kind == JQ_OP_JOB_SET || op->kind == JQ_OP_JOB_DELETE)
+            count -= row && is_doomed(&row->record, purge);
+        else if (op->kind == JQ_OP_SPILLED_PURGE && op->u.purge.queue == purge->queue &&
+                 op->u.purge.lane == purge->lane)
+            count -= op->u.purge.count;
+    }
+    return count;
+}
+
+/* Rows that a SET or a SPILL speaks of must be there before the batch: it has one operation per row
+ * at most. */
+static bool is_there(const struct memory *memory, const struct jq_batch *batch, uint32_t index,
+                     struct jq_detail *detail)
+{
+    const struct jq_store_op *op = &batch->ops[index];
+
+    if (op->kind == JQ_OP_SPILLED_PURGE && count_doomed(memory, batch, index) < op->u.purge.count) {
+        jq_detail_set(detail, "memory: queue %u has fewer spilled jobs than it should have",
+                      op->u.purge.queue);
+        return false;
+    }
+    if (op->kind != JQ_OP_JOB_SET && op->kind != JQ_OP_JOB_SPILL)
+        return true;
+    const struct jq_memory_job *row = jq_memory_rows_job(&memory->rows, op->u.job.id);
+    const bool ok = row && row->record.spilled == op->from_spilled &&
+                    (op->kind == JQ_OP_JOB_SET || !jq_state_is_terminal(row->record.state));
+    if (!ok)
+        jq_detail_set(detail, "memory: job %llu should be in it and is not",
+                      (unsigned long long)op->u.job.id);
+    return ok;
+}
+
 static enum jq_err make_all(struct memory *memory, const struct jq_batch *batch,
                             struct jq_detail *detail)
 {
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct jq_store_op *op = &batch->ops[i];
-        if (op->kind == JQ_OP_JOB_SET && !jq_memory_rows_job(&memory->rows, op->u.job.id)) {
-            jq_detail_set(detail, "memory: job %llu should be in it and is not",
-                          (unsigned long long)op->u.job.id);
+        if (!is_there(memory, batch, i, detail))
             return JQ_ECORRUPT;
-        }
         JQ_TRY(jq_memory_row_make(op, &memory->made[i]));
     }
     return JQ_OK;
@@ -194,99 +247,16 @@ static enum jq_err give(const struct jq_memory_job *row, uint32_t parts, jq_each
     return each(arg, &loaded);
 }
 
-static bool in_range(const struct jq_memory_job *row, uint32_t queue)
-{
-    return row && !jq_state_is_terminal(row->record.state) &&
-           (queue == 0 || row->record.queue == queue);
-}
-
-static enum jq_err load_up(const struct jq_table *jobs, const struct jq_range *range,
-                           jq_each_job_fn *each, void *arg)
-{
-    uint32_t given = 0;
-    size_t at = 0;
-
-    if (range->has_after && range->id == UINT64_MAX)
-        return JQ_OK;
-    if (range->has_after)
-        at = jq_table_seek(jobs, (struct jq_key){ .major = range->id + 1 });
-    for (; at < jobs->count && given < range->limit; at++) {
-        const struct jq_memory_job *row = jobs->slots[at].row;
-        if (!in_range(row, range->queue))
-            continue;
-        JQ_TRY(give(row, JQ_READ_PAYLOAD, each, arg));
-        given++;
-    }
-    return JQ_OK;
-}
-
-static enum jq_err load_down(const struct jq_table *jobs, const struct jq_range *range,
-                             jq_each_job_fn *each, void *arg)
-{
-    uint32_t given = 0;
-    size_t at = jobs->count;
-
-    if (range->has_after)
-        at = jq_table_seek(jobs, (struct jq_key){ .major = range->id });
-    while (at-- > 0 && given < range->limit) {
-        const struct jq_memory_job *row = jobs->slots[at].row;
-        if (!in_range(row, range->queue))
-            continue;
-        JQ_TRY(give(row, JQ_READ_PAYLOAD, each, arg));
-        given++;
-    }
-    return JQ_OK;
-}
-
-static int compare_order(int32_t a_priority, uint64_t a_id, int32_t b_priority, uint64_t b_id)
-{
-    if (a_priority != b_priority)
-        return a_priority < b_priority ? -1 : 1;
-    return a_id < b_id ? -1 : a_id > b_id;
-}
-
-static int compare_rows(const void *a, const void *b)
-{
-    const struct jq_memory_job *const *left = a;
-    const struct jq_memory_job *const *right = b;
-
-    return compare_order((*left)->record.priority, (*left)->record.id, (*right)->record.priority,
-                         (*right)->record.id);
-}
-
-static enum jq_err load_priority(const struct jq_table *jobs, const struct jq_range *range,
-                                 jq_each_job_fn *each, void *arg)
-{
-    const struct jq_memory_job **found = jq_alloc((jobs->count - jobs->holes) * sizeof(*found));
-    enum jq_err err = JQ_OK;
-    size_t count = 0;
-
-    if (!found)
-        return JQ_ENOMEM;
-    for (size_t at = 0; at < jobs->count; at++) {
-        const struct jq_memory_job *row = jobs->slots[at].row;
-        if (in_range(row, range->queue) &&
-            (!range->has_after ||
-             compare_order(row->record.priority, row->record.id, range->priority, range->id) > 0))
-            found[count++] = row;
-    }
-    qsort(found, count, sizeof(*found), compare_rows);
-    for (size_t i = 0; err == JQ_OK && i < count && i < range->limit; i++)
-        err = give(found[i], JQ_READ_PAYLOAD, each, arg);
-    jq_free(found);
-    return err;
-}
-
-static enum jq_err memory_load_jobs(struct jq_backend *backend, const struct jq_range *range,
-                                    jq_each_job_fn *each, void *arg)
+static enum jq_err memory_load_jobs(struct jq_backend *backend, jq_each_job_fn *each, void *arg)
 {
     const struct jq_table *jobs = &memory_of(backend)->rows.jobs;
 
-    if (range->queue != 0 && range->order == JQ_LIFO)
-        return load_down(jobs, range, each, arg);
-    if (range->queue != 0 && range->order == JQ_PRIORITY)
-        return load_priority(jobs, range, each, arg);
-    return load_up(jobs, range, each, arg);
+    for (size_t at = 0; at < jobs->count; at++) {
+        const struct jq_memory_job *row = jobs->slots[at].row;
+        if (row && !row->record.spilled && !jq_state_is_terminal(row->record.state))
+            JQ_TRY(give(row, JQ_READ_PAYLOAD, each, arg));
+    }
+    return JQ_OK;
 }
 
 /* --- reads --- */
@@ -347,6 +317,41 @@ static enum jq_err read_oldest(const struct jq_table *jobs, const struct jq_read
     return JQ_OK;
 }
 
+static bool is_behind(const struct jq_spill_range *range, const struct jq_job_record *job)
+{
+    const bool down = range->order == JQ_LIFO;
+
+    if (!range->has_after)
+        return true;
+    if (job->rank != range->rank)
+        return down ? job->rank < range->rank : job->rank > range->rank;
+    return down ? job->id < range->id : job->id > range->id;
+}
+
+/* By walking and sorting: a broker on this store spills nothing, unless it is told to (tests). */
+static enum jq_err read_spilled(const struct jq_memory_rows *rows, const struct jq_read *read,
+                                jq_each_job_fn *each, void *arg, bool *ret_more)
+{
+    const struct jq_spill_range *range = &read->range;
+    struct jq_memory_job **found;
+    enum jq_err err = JQ_OK;
+    size_t count, given = 0;
+
+    JQ_TRY(jq_memory_rows_spilled(rows, read->queue, range->lane, range->order == JQ_LIFO, &found,
+                                  &count));
+    for (size_t i = 0; err == JQ_OK && i < count; i++) {
+        if (!is_behind(range, &found[i]->record))
+            continue;
+        if (given++ == read->limit) {
+            *ret_more = true;
+            break;
+        }
+        err = give(found[i], read->parts, each, arg);
+    }
+    jq_free(found);
+    return err;
+}
+
 static enum jq_err memory_read(struct jq_backend *backend, const struct jq_read *read,
                                jq_each_job_fn *each, void *arg, bool *ret_more)
 {
@@ -360,6 +365,8 @@ static enum jq_err memory_read(struct jq_backend *backend, const struct jq_read 
         return read_list(&rows->jobs, read, each, arg, ret_more);
     if (read->kind == JQ_READ_OLDEST)
         return read_oldest(&rows->jobs, read, each, arg, ret_more);
+    if (read->kind == JQ_READ_SPILLED)
+        return read_spilled(rows, read, each, arg, ret_more);
     if (read->kind == JQ_READ_KEY) {
         row = jq_memory_rows_key(rows, jq_view_str(read->key));
         return row ? give(row, read->parts, each, arg) : JQ_OK;

@@ -33,11 +33,10 @@ static enum jq_err fault_load_queues(struct jq_backend *backend, jq_each_queue_f
     return inner->ops->load_queues(inner, each, arg);
 }
 
-static enum jq_err fault_load_jobs(struct jq_backend *backend, const struct jq_range *range,
-                                   jq_each_job_fn *each, void *arg)
+static enum jq_err fault_load_jobs(struct jq_backend *backend, jq_each_job_fn *each, void *arg)
 {
     struct jq_backend *inner = fault_of(backend)->inner;
-    return inner->ops->load_jobs(inner, range, each, arg);
+    return inner->ops->load_jobs(inner, each, arg);
 }
 
 static enum jq_err fault_load_requests(struct jq_backend *backend, jq_each_request_fn *each,

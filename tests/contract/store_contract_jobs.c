@@ -11,7 +11,6 @@
 void test_a_new_store_is_empty(void **state)
 {
     struct fixture *f = *state;
-    const struct jq_range all = { .limit = UINT32_MAX };
     const struct jq_read list = { .kind = JQ_READ_LIST, .limit = 10 };
     static const uint8_t zeros[16];
 
@@ -20,7 +19,7 @@ void test_a_new_store_is_empty(void **state)
     assert_int_equal(f->meta.next_queue, 1);
     assert_int_equal(f->meta.incarnation, 0);
     assert_memory_not_equal(f->meta.store_id, zeros, sizeof(zeros));
-    assert_string_equal(fixture_load_ids(f, &all), "");
+    assert_string_equal(fixture_load_ids(f), "");
     assert_string_equal(fixture_read_ids(f, &list), "");
 }
 
@@ -131,7 +130,6 @@ void test_a_set_changes_a_live_job(void **state)
 void test_a_set_ends_a_job_with_its_result(void **state)
 {
     struct fixture *f = *state;
-    const struct jq_range all = { .limit = UINT32_MAX };
     struct jq_job_record job = fixture_put(f, 5, JQ_RUNNING)->u.job;
     struct jq_copy copy;
 
@@ -146,7 +144,7 @@ void test_a_set_ends_a_job_with_its_result(void **state)
     assert_true(copy.jobs[0].has_result);
     assert_result(&copy.jobs[0].result, &result);
     jq_copy_fini(&copy);
-    assert_string_equal(fixture_load_ids(f, &all), "");
+    assert_string_equal(fixture_load_ids(f), "");
 }
 
 static void end_row(struct fixture *f, uint64_t first, uint64_t last)
@@ -164,7 +162,6 @@ static void end_row(struct fixture *f, uint64_t first, uint64_t last)
 void test_jobs_in_a_row_end_together(void **state)
 {
     struct fixture *f = *state;
-    const struct jq_range all = { .limit = UINT32_MAX };
     const struct jq_read failed = { .kind = JQ_READ_LIST, .limit = 99, .states = 1 << JQ_FAILED };
     struct jq_detail detail;
 
@@ -174,14 +171,14 @@ void test_jobs_in_a_row_end_together(void **state)
     end_row(f, 3, 10);
     fixture_commit(f);
     reopen_if_kept(f);
-    assert_string_equal(fixture_load_ids(f, &all), "1 2 11 12");
+    assert_string_equal(fixture_load_ids(f), "1 2 11 12");
     assert_string_equal(fixture_read_ids(f, &failed), "10 9 8 7 6 5 4 3");
     fixture_delete(f, 11);
     fixture_commit(f);
     end_row(f, 10, 12);
     assert_int_equal(fixture_try_commit(f, &detail), JQ_ECORRUPT);
     assert_non_null(strstr(detail.text, "job 11"));
-    assert_string_equal(fixture_load_ids(f, &all), "1 2 12");
+    assert_string_equal(fixture_load_ids(f), "1 2 12");
 }
 
 void test_a_job_may_end_without_a_result(void **state)
@@ -226,7 +223,6 @@ void test_an_ended_job_keeps_its_result_through_a_set_without_one(void **state)
 void test_an_ended_job_can_live_again(void **state)
 {
     struct fixture *f = *state;
-    const struct jq_range all = { .limit = UINT32_MAX };
     struct jq_job_record job = fixture_put(f, 5, JQ_FAILED)->u.job;
     struct jq_copy copy;
 
@@ -238,7 +234,7 @@ void test_an_ended_job_can_live_again(void **state)
     assert_job(&copy.jobs[0].job, &job);
     assert_false(copy.jobs[0].has_result);
     jq_copy_fini(&copy);
-    assert_string_equal(fixture_load_ids(f, &all), "5");
+    assert_string_equal(fixture_load_ids(f), "5");
 }
 
 void test_a_put_replaces_a_job_in_any_state(void **state)
@@ -263,7 +259,6 @@ void test_a_put_replaces_a_job_in_any_state(void **state)
 void test_a_set_of_a_job_that_is_not_there_is_an_error_that_changes_nothing(void **state)
 {
     struct fixture *f = *state;
-    const struct jq_range all = { .limit = UINT32_MAX };
     struct jq_detail detail;
 
     fixture_put(f, 1, JQ_READY);
@@ -271,7 +266,7 @@ void test_a_set_of_a_job_that_is_not_there_is_an_error_that_changes_nothing(void
     set->u.job = (struct jq_job_record){ .id = 2, .state = JQ_RUNNING };
     assert_int_equal(fixture_try_commit(f, &detail), JQ_ECORRUPT);
     assert_non_null(strstr(detail.text, "job 2"));
-    assert_string_equal(fixture_load_ids(f, &all), "");
+    assert_string_equal(fixture_load_ids(f), "");
 }
 
 void test_deleted_jobs_are_gone_and_others_stay(void **state)
@@ -299,7 +294,6 @@ void test_deleted_jobs_are_gone_and_others_stay(void **state)
 void test_netted_operations_do_nothing(void **state)
 {
     struct fixture *f = *state;
-    const struct jq_range all = { .limit = UINT32_MAX };
 
     fixture_op(f, JQ_OP_NONE);
     fixture_put(f, 1, JQ_READY);
@@ -308,7 +302,7 @@ void test_netted_operations_do_nothing(void **state)
     fixture_put(f, 3, JQ_READY);
     fixture_op(f, JQ_OP_NONE);
     fixture_commit(f);
-    assert_string_equal(fixture_load_ids(f, &all), "1 3");
+    assert_string_equal(fixture_load_ids(f), "1 3");
     fixture_commit(f); /* an empty batch is a commit as well */
     assert_int_equal(f->meta.commit_sequence, 2);
 }

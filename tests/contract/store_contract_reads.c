@@ -18,71 +18,10 @@ static void put_many(struct fixture *f)
 void test_loads_give_live_jobs_in_id_order(void **state)
 {
     struct fixture *f = *state;
-    struct jq_range range = { .limit = UINT32_MAX };
 
     put_many(f);
     reopen_if_kept(f);
-    assert_string_equal(fixture_load_ids(f, &range), "1 2 4 5 6 9 10");
-    range.order = JQ_LIFO; /* means nothing over all queues */
-    assert_string_equal(fixture_load_ids(f, &range), "1 2 4 5 6 9 10");
-    range.limit = 3;
-    assert_string_equal(fixture_load_ids(f, &range), "1 2 4");
-    range.has_after = true;
-    range.id = 4;
-    assert_string_equal(fixture_load_ids(f, &range), "5 6 9");
-    range.id = UINT64_MAX;
-    assert_string_equal(fixture_load_ids(f, &range), "");
-    range.limit = 0;
-    range.id = 1;
-    assert_string_equal(fixture_load_ids(f, &range), "");
-}
-
-void test_loads_of_a_queue_go_on_after_a_key_in_its_order(void **state)
-{
-    struct fixture *f = *state;
-    struct jq_range range = { .queue = 2, .order = JQ_FIFO, .limit = 2 };
-
-    put_many(f); /* queue 2: 1 5 9; queue 1: 2 4 6 10 */
-    assert_string_equal(fixture_load_ids(f, &range), "1 5");
-    range.has_after = true;
-    range.id = 5;
-    assert_string_equal(fixture_load_ids(f, &range), "9");
-
-    range = (struct jq_range){ .queue = 1, .order = JQ_LIFO, .limit = 3 };
-    assert_string_equal(fixture_load_ids(f, &range), "10 6 4");
-    range.has_after = true;
-    range.id = 4;
-    assert_string_equal(fixture_load_ids(f, &range), "2");
-    range.id = 1;
-    assert_string_equal(fixture_load_ids(f, &range), "");
-
-    /* Priorities of 2 4 6 10: 0 2 -1 -2. */
-    range = (struct jq_range){ .queue = 1, .order = JQ_PRIORITY, .limit = 3 };
-    assert_string_equal(fixture_load_ids(f, &range), "10 6 2");
-    range.has_after = true;
-    range.priority = 0;
-    range.id = 2;
-    assert_string_equal(fixture_load_ids(f, &range), "4");
-    range.queue = 3;
-    assert_string_equal(fixture_load_ids(f, &range), "");
-}
-
-void test_priority_ties_are_fifo(void **state)
-{
-    struct fixture *f = *state;
-    struct jq_range range = { .queue = 1, .order = JQ_PRIORITY, .limit = 10 };
-
-    for (uint64_t id = 1; id <= 6; id++) {
-        struct jq_store_op *op = fixture_put(f, id, JQ_READY);
-        op->u.job.queue = 1;
-        op->u.job.priority = id == 2 ? INT32_MAX : id == 5 ? INT32_MIN : 7;
-    }
-    fixture_commit(f);
-    assert_string_equal(fixture_load_ids(f, &range), "5 1 3 4 6 2");
-    range.has_after = true;
-    range.priority = 7;
-    range.id = 3;
-    assert_string_equal(fixture_load_ids(f, &range), "4 6 2");
+    assert_string_equal(fixture_load_ids(f), "1 2 4 5 6 9 10");
 }
 
 static enum jq_err refuse_second(void *arg, const struct jq_loaded_job *job)
@@ -96,14 +35,13 @@ static enum jq_err refuse_second(void *arg, const struct jq_loaded_job *job)
 void test_an_error_of_the_callback_stops_the_walk(void **state)
 {
     struct fixture *f = *state;
-    const struct jq_range all = { .limit = UINT32_MAX };
     const struct jq_read list = { .kind = JQ_READ_LIST, .limit = 10 };
     bool more;
     int calls = 0;
 
     put_many(f);
     struct jq_backend *backend = fixture_backend(f);
-    assert_int_equal(backend->ops->load_jobs(backend, &all, refuse_second, &calls), JQ_EINTR);
+    assert_int_equal(backend->ops->load_jobs(backend, refuse_second, &calls), JQ_EINTR);
     assert_int_equal(calls, 2);
     calls = 0;
     assert_int_equal(backend->ops->read(backend, &list, refuse_second, &calls, &more), JQ_EINTR);

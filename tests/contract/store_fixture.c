@@ -302,12 +302,12 @@ const char *fixture_read_ids(struct fixture *f, const struct jq_read *read)
     return ids;
 }
 
-const char *fixture_load_ids(struct fixture *f, const struct jq_range *range)
+const char *fixture_load_ids(struct fixture *f)
 {
     struct jq_backend *backend = fixture_backend(f);
     struct jq_copy copy = { 0 };
 
-    assert_int_equal(backend->ops->load_jobs(backend, range, jq_copy_add, &copy), JQ_OK);
+    assert_int_equal(backend->ops->load_jobs(backend, jq_copy_add, &copy), JQ_OK);
     const char *ids = fixture_copy_ids(&copy, false);
     jq_copy_fini(&copy);
     return ids;

@@ -58,7 +58,7 @@ enum jq_err fixture_try_read(struct fixture *f, const struct jq_read *read,
                              struct jq_copy *ret_copy, bool *ret_more);
 /* The ids that were read, as "3 2 1", or "3 2 1 +" when there are more. Static text. */
 const char *fixture_read_ids(struct fixture *f, const struct jq_read *read);
-const char *fixture_load_ids(struct fixture *f, const struct jq_range *range);
+const char *fixture_load_ids(struct fixture *f);
 /* One job with all its parts; fails the test when it is absent. jq_copy_fini. */
 void fixture_read_one(struct fixture *f, uint64_t id, uint32_t parts, struct jq_copy *ret_copy);
 const char *fixture_copy_ids(const struct jq_copy *copy, bool more);

@@ -45,7 +45,6 @@ static enum jq_err each_limit(void *arg, const struct jq_limit_record *record)
 static void start(struct driver *d)
 {
     const struct jq_store_ops *ops = d->backend->ops;
-    const struct jq_range all = { .limit = UINT32_MAX };
     struct jq_store_meta meta;
 
     d->core = jq_core_new(&d->conf, 42);
@@ -55,7 +54,7 @@ static void start(struct driver *d)
     OK(jq_core_restore_meta(d->core, &meta));
     OK(ops->load_queues(d->backend, each_queue, d->core));
     OK(ops->load_limits(d->backend, each_limit, d->core));
-    OK(ops->load_jobs(d->backend, &all, each_job, d->core));
+    OK(ops->load_jobs(d->backend, each_job, d->core));
     OK(ops->load_requests(d->backend, each_request, d->core));
     OK(ops->load_workers(d->backend, each_worker, d->core));
     OK(jq_core_start(d->core, d->now));

@@ -344,7 +344,6 @@ static void test_leftovers_do_not_get_into_a_new_store(void **state)
     struct fixture *f = *state;
     static const char *const suffixes[] = { "-new", "-new-journal", "-new-wal", "-journal" };
     static uint8_t log_bytes[1 << 20];
-    const struct jq_range all = { .limit = UINT32_MAX };
     struct jq_store_meta meta;
     char path[160];
 
@@ -361,7 +360,7 @@ static void test_leftovers_do_not_get_into_a_new_store(void **state)
     assert_int_equal(fixture_try_reopen(f, &detail), JQ_OK);
     assert_int_equal(f->backend->ops->load_meta(f->backend, &meta), JQ_OK);
     assert_int_equal(meta.commit_sequence, 0);
-    assert_string_equal(fixture_load_ids(f, &all), "");
+    assert_string_equal(fixture_load_ids(f), "");
 }
 
 static enum jq_err fill_until_full(struct fixture *f, bool *ret_low)
@@ -384,7 +383,6 @@ static void test_a_full_disk_is_reported_and_loses_nothing(void **state)
 {
     struct fixture *f = *state;
     struct fixture small = { .variant = &direct };
-    const struct jq_range all = { .limit = UINT32_MAX };
     struct jq_copy copy = { 0 };
     enum jq_err loaded = JQ_EIO;
     bool low = false;
@@ -409,7 +407,7 @@ static void test_a_full_disk_is_reported_and_loses_nothing(void **state)
     const int grown = mount("none", small.directory, "tmpfs", MS_REMOUNT, "size=64m");
     const enum jq_err reopened = fixture_try_reopen(&small, &detail);
     if (reopened == JQ_OK)
-        loaded = small.backend->ops->load_jobs(small.backend, &all, jq_copy_add, &copy);
+        loaded = small.backend->ops->load_jobs(small.backend, jq_copy_add, &copy);
     fixture_close(&small);
     umount(small.directory);
     small.directory[0] = '\0';
