@@ -35,8 +35,8 @@ static void check_jobs(const struct jq_core *core)
     uint64_t last = 0;
     size_t count = 0;
 
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->all, at));) {
-        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_all);
+    for (const struct jq_job *job = jq_idmap_first(&core->jobs); job;
+         job = jq_idmap_next(&core->jobs, job->id)) {
         JQ_CHECK(job->id > last); /* C9 */
         last = job->id;
         JQ_CHECK(jq_job_find(core, job->id) == job);
@@ -96,8 +96,8 @@ static void check_queue(const struct jq_core *core, const struct jq_queue *queue
         ready += check_lane(lane);
         JQ_CHECK(lane->references >= lane->sorted.count && lane->references > 0); /* C22 */
     }
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->all, at));) {
-        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_all);
+    for (const struct jq_job *job = jq_idmap_first(&core->jobs); job;
+         job = jq_idmap_next(&core->jobs, job->id)) {
         counted[job->state] += job->queue == queue;
         doomed[job->state] += job->queue == queue && jq_purge_dooms(job);
     }

@@ -118,8 +118,8 @@ void jq_check_life(const struct jq_core *core)
         check_limiter(limiter);
         woken += limiter->woken;
     }
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->all, at));) {
-        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_all);
+    for (const struct jq_job *job = jq_idmap_first(&core->jobs); job;
+         job = jq_idmap_next(&core->jobs, job->id)) {
         woken -= job->extra && job->extra->woken_by;
         timers += jq_heap_holds(&job->in_timers);
     }

@@ -85,8 +85,7 @@ struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
     jq_heap_init(&core->leases, lease_before);
     jq_heap_init(&core->due, due_before);
     jq_heap_init(&core->timers, timer_before);
-    struct jq_dlist *const lists[] = { &core->all,
-                                       &core->ended,
+    struct jq_dlist *const lists[] = { &core->ended,
                                        &core->ready,
                                        &core->idle,
                                        &core->broken,
@@ -155,12 +154,10 @@ static void free_sessions(struct jq_core *core)
 static void free_jobs(struct jq_core *core)
 {
     struct jq_queue *queue;
-    struct jq_dlink *link;
     struct jq_job *job;
 
-    while ((link = jq_dlist_first(&core->all))) {
-        job = JQ_ELEMENT(link, struct jq_job, in_all);
-        jq_dlist_remove(link);
+    while ((job = jq_idmap_first(&core->jobs))) {
+        jq_idmap_remove(&core->jobs, job->id);
         jq_job_free(job);
     }
     for (size_t at = 0; (queue = jq_map_next(&core->queues, &at));)

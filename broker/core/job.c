@@ -282,7 +282,6 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
 void jq_job_place(struct jq_core *core, struct jq_job *job)
 {
     JQ_CHECK(jq_idmap_put(&core->jobs, job->id, job) == JQ_OK);
-    jq_dlist_append(&core->all, &job->in_all);
     enter(core, job, true);
 }
 
@@ -294,23 +293,9 @@ void jq_job_add(struct jq_core *core, struct jq_job *job)
     jq_watch_moved(core, job);
 }
 
-/* The link before which a job of this id stands; looked for from both ends. */
-static struct jq_dlink *place_of(struct jq_core *core, uint64_t id)
-{
-    struct jq_dlink *const end = &core->all.head, *up = end->next, *down = end->prev;
-
-    for (;; up = up->next, down = down->prev) {
-        if (up == end || JQ_ELEMENT(up, struct jq_job, in_all)->id > id)
-            return up;
-        if (down == end || JQ_ELEMENT(down, struct jq_job, in_all)->id < id)
-            return down->next;
-    }
-}
-
 void jq_job_revive(struct jq_core *core, struct jq_job *job)
 {
     JQ_CHECK(jq_idmap_put(&core->jobs, job->id, job) == JQ_OK);
-    jq_dlist_put_before(place_of(core, job->id), &job->in_all);
     jq_purge_spare(job);
     enter(core, job, false);
     jq_job_store(core, job);
@@ -418,7 +403,6 @@ void jq_job_forget_durable(struct jq_core *core)
             return;
         JQ_CHECK(jq_dlist_empty(&job->waits) && jq_dlist_empty(&job->readers));
         jq_dlist_remove(&job->in_place);
-        jq_dlist_remove(&job->in_all);
         jq_idmap_remove(&core->jobs, job->id);
         key_remove(core, job);
         jq_job_free(job);

@@ -108,7 +108,7 @@ enum jq_err jq_core_restore_job(struct jq_core *core, const struct jq_job_record
     job->restored = true;
     job->stored = true;
     const enum jq_err err = place(core, job, record);
-    if (err != JQ_OK && !jq_dlink_used(&job->in_all))
+    if (err != JQ_OK && !jq_job_find(core, record->id)) /* not placed */
         jq_job_free(job);
     return err;
 }

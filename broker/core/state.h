@@ -202,7 +202,6 @@ struct jq_job {
     struct jq_blob *bytes;         /* payload, handler, title, key, options: one after the other */
     uint32_t payload_size, options_size;
     uint16_t handler_size, title_size, key_size;
-    struct jq_dlink in_all;      /* core->all */
     struct jq_dlink in_place;    /* READY: queue->fresh; RUNNING: worker->jobs; DELAYED, BLOCKED:
                                     queue->waiting; ended: core->ended */
     struct jq_heap_node in_heap; /* READY: queue->sorted */
@@ -432,8 +431,7 @@ struct jq_core {
     uint64_t ids_reserved; /* likewise once ids_batch is durable */
     uint64_t ids_batch;
 
-    struct jq_idmap jobs;        /* struct jq_job */
-    struct jq_dlist all;         /* every job in memory, in id order */
+    struct jq_idmap jobs;        /* struct jq_job: every job in memory, walked in id order */
     struct jq_dlist ended;       /* by end_batch */
     struct jq_map keys;          /* hash -> struct jq_job, chained */
     struct jq_map queues;        /* id -> struct jq_queue */

@@ -84,7 +84,8 @@ enum jq_err jq_timer_tick(struct jq_core *core)
 
 enum jq_err jq_timer_start(struct jq_core *core)
 {
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->all, at));)
-        jq_timer_update(core, JQ_ELEMENT(at, struct jq_job, in_all));
+    for (struct jq_job *job = jq_idmap_first(&core->jobs); job;
+         job = jq_idmap_next(&core->jobs, job->id))
+        jq_timer_update(core, job);
     return jq_timer_tick(core);
 }
