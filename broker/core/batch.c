@@ -140,9 +140,9 @@ void jq_batch_job(struct jq_core *core, struct jq_job *job)
         jq_blob_drop(op->blobs[1]);
         op->blobs[1] = jq_blob_hold(job->ran_on);
     }
-    if (op->blobs[3] != job->history) {
+    if (op->blobs[3] != jq_job_history(job)) {
         jq_blob_drop(op->blobs[3]);
-        op->blobs[3] = jq_blob_hold(job->history);
+        op->blobs[3] = jq_blob_hold(jq_job_history(job));
     }
     if (job->result && !op->has_result) {
         op->has_result = true;

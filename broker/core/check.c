@@ -20,8 +20,9 @@ static void check_place(const struct jq_core *core, const struct jq_job *job)
     JQ_CHECK(jq_state_is_terminal(job->state) == (job->result != NULL)); /* C3 */
     if (jq_state_is_terminal(job->state)) {
         JQ_CHECK(job->end_batch > core->durable || !jq_dlist_empty(&core->resolving)); /* C4 */
-        JQ_CHECK(jq_dlist_empty(&job->waits) && jq_dlist_empty(&job->readers));        /* C5 */
-        JQ_CHECK(!jq_dlink_used(&job->in_tied));
+        JQ_CHECK(jq_dlist_empty(&job->waits));                                         /* C5 */
+        JQ_CHECK(!job->extra || jq_dlist_empty(&job->extra->readers));
+        JQ_CHECK(!job->extra || !jq_dlink_used(&job->extra->in_tied));
     }
     JQ_CHECK(job->crashes <= job->attempt); /* C6 */
     if (running)
@@ -135,7 +136,7 @@ static uint64_t check_receipts(const struct jq_core *core)
 
     for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->by_receipt.jobs, at)); busy++) {
         const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_place);
-        JQ_CHECK(job->worker == &core->by_receipt && job->is_item && job->due_at > 0);
+        JQ_CHECK(job->worker == &core->by_receipt && job->is_item && jq_job_due_at(job) > 0);
     }
     JQ_CHECK(busy == core->by_receipt.busy);
     return busy;

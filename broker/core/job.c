@@ -36,7 +36,7 @@ struct jq_job *jq_job_new(struct jq_queue *queue, const struct jq_job_seed *seed
     job->queue = queue;
     job->state = JQ_READY;
     job->priority = seed->priority;
-    job->flags = seed->flags;
+    job->flags = (uint8_t)seed->flags;
     job->owner = seed->owner;
     job->created_at = seed->created_at;
     job->bytes = bytes;
@@ -47,7 +47,6 @@ struct jq_job *jq_job_new(struct jq_queue *queue, const struct jq_job_seed *seed
     job->options_size = (uint32_t)seed->options.size;
     job->is_item = jq_view_equal(seed->handler, jq_view_str(JQ_HANDLER_ITEM));
     jq_dlist_init(&job->waits);
-    jq_dlist_init(&job->readers);
     return job;
 }
 
@@ -76,7 +75,6 @@ void jq_job_free(struct jq_job *job)
     jq_extra_free(job);
     jq_blob_drop(job->bytes);
     jq_blob_drop(job->ran_on);
-    jq_blob_drop(job->history);
     jq_blob_drop(job->result_bytes);
     jq_free(job->result);
     jq_free(job);
@@ -110,26 +108,26 @@ struct jq_view jq_job_options(const struct jq_job *job)
 
 void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
 {
+    const uint64_t spared_of = jq_job_spared_of(job);
+
     *ret = (struct jq_job_record){
         .id = job->id,
         .queue = job->queue->id,
         .state = job->state,
         .priority = job->priority,
-        .flags =
-            job->flags | (job->cancel_asked ? JQ_JOB_STORED_CANCEL : 0) |
-            (job->quarantined ? JQ_JOB_STORED_QUARANTINED : 0) |
-            (job->retried ? JQ_JOB_STORED_RETRIED : 0) |
-            (job->after_retried ? JQ_JOB_STORED_AFTER_RETRIED : 0) |
-            (job->spared_of && job->spared_of == job->queue->purge_before ? JQ_JOB_STORED_SPARED
-                                                                          : 0),
+        .flags = job->flags | (job->cancel_asked ? JQ_JOB_STORED_CANCEL : 0) |
+                 (job->quarantined ? JQ_JOB_STORED_QUARANTINED : 0) |
+                 (job->retried ? JQ_JOB_STORED_RETRIED : 0) |
+                 (job->after_retried ? JQ_JOB_STORED_AFTER_RETRIED : 0) |
+                 (spared_of && spared_of == job->queue->purge_before ? JQ_JOB_STORED_SPARED : 0),
         .attempt = job->attempt,
         .crashes = job->crashes,
         .fence = job->fence,
-        .session = job->worker ? job->worker->session /* by receipt: 0 */ : job->spared_of,
+        .session = job->worker ? job->worker->session /* by receipt: 0 */ : spared_of,
         .owner = job->owner,
         .created_at = job->created_at,
         .started_at = job->started_at,
-        .due_at = job->due_at,
+        .due_at = jq_job_due_at(job),
         .failures = job->failures,
         .handler = jq_job_handler(job),
         .title = jq_job_title(job),
@@ -137,7 +135,7 @@ void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
         .payload = jq_job_payload(job),
         .options = jq_job_options(job),
         .worker = jq_blob_view(job->ran_on),
-        .history = jq_blob_view(job->history),
+        .history = jq_blob_view(jq_job_history(job)),
     };
 }
 
@@ -202,6 +200,8 @@ static const unsigned arrows[JQ_JOB_STATES] = {
 
 enum jq_err jq_job_reserve(struct jq_core *core, struct jq_job *job)
 {
+    if (job->queue->purge_before)
+        JQ_TRY(jq_extra_need(job)); /* the purge may have to spare it */
     return jq_jobs_reserve(core, &job, 1);
 }
 
@@ -262,7 +262,8 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
             jq_queue_turn(core, job->queue);
         job->fence_done = false;
     } else if (jq_state_is_terminal(job->state)) {
-        jq_dlist_remove(&job->in_tied);
+        if (job->extra)
+            jq_dlist_remove(&job->extra->in_tied);
         job->end_batch = jq_job_promise(core, job);
         if (job->end_batch == JQ_AT_ONCE)
             jq_dlist_put_before(core->ended.head.next, &job->in_place);
@@ -401,7 +402,8 @@ void jq_job_forget_durable(struct jq_core *core)
         if (job->end_batch > core->durable ||
             (job->extra && jq_dlink_used(&job->extra->in_resolving)))
             return;
-        JQ_CHECK(jq_dlist_empty(&job->waits) && jq_dlist_empty(&job->readers));
+        JQ_CHECK(jq_dlist_empty(&job->waits));
+        JQ_CHECK(!job->extra || jq_dlist_empty(&job->extra->readers));
         jq_dlist_remove(&job->in_place);
         jq_idmap_remove(&core->jobs, job->id);
         key_remove(core, job);

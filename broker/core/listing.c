@@ -78,7 +78,7 @@ static bool job_passes(const struct filter *f, const struct jq_job *job)
     if (!is_of(f, job) || !time_passes(f, job->created_at))
         return false;
     if (f->label.size && job->extra)
-        return has_label(f, job->extra->options.labels);
+        return has_label(f, job->extra->options->labels);
     return options_pass(f, jq_job_options(job));
 }
 

@@ -18,8 +18,8 @@
 struct jq_idmap_page;
 
 struct jq_idmap {
-    struct jq_map pages;          /* (id / 64) + 1 -> page */
-    struct jq_idmap_page *last;   /* put into last, or NULL */
+    struct jq_map pages;        /* (id / 64) + 1 -> page */
+    struct jq_idmap_page *last; /* put into last, or NULL */
     struct jq_idmap_page *lowest, *highest;
     struct jq_idmap_page *spares; /* made ahead, by jq_idmap_reserve */
     size_t spare_count;

@@ -171,10 +171,10 @@ static void the_later_of_delay_and_run_at_counts(void **state)
     const uint64_t past =
         claim_submit(d, client, NULL, (struct jq_job_options){ .run_at = now - 1000 }, NULL);
 
-    assert_int_equal(claim_job(d, first)->due_at, now + 2000000000);
-    assert_int_equal(claim_job(d, second)->due_at, now + 500000000);
+    assert_int_equal(jq_job_due_at(claim_job(d, first)), now + 2000000000);
+    assert_int_equal(jq_job_due_at(claim_job(d, second)), now + 500000000);
     assert_int_equal(claim_now(d, past), JQ_READY);
-    assert_int_equal(claim_job(d, past)->due_at, 0);
+    assert_int_equal(jq_job_due_at(claim_job(d, past)), 0);
 }
 
 static void a_delay_goes_on_after_a_restart(void **state)
