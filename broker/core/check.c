@@ -41,7 +41,7 @@ static void check_jobs(const struct jq_core *core)
         JQ_CHECK(job->id > last); /* C9 */
         last = job->id;
         JQ_CHECK(jq_job_find(core, job->id) == job);
-        if (job->key_size)
+        if (job->fixed.key_size)
             JQ_CHECK(jq_job_find_key(core, jq_job_key(job)) != NULL);
         check_place(core, job);
         jq_check_life_of(core, job);

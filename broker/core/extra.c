@@ -26,7 +26,7 @@ enum jq_err jq_extra_make(struct jq_core *core, struct jq_job *job)
 {
     struct jq_job_options options;
 
-    if (job->options_size == 0)
+    if (job->fixed.options_size == 0)
         return JQ_OK;
     if (jq_options_read(jq_job_options(job), &options) != JQ_OK)
         return JQ_EINVAL;
@@ -37,7 +37,7 @@ enum jq_err jq_extra_make(struct jq_core *core, struct jq_job *job)
     *kept = options;
     job->extra->options = kept;
     if (options.expires_ms && !job->retried)
-        job->extra->expires_at = job->created_at + (jq_ns)options.expires_ms * 1000000;
+        job->extra->expires_at = job->fixed.created_at + (jq_ns)options.expires_ms * 1000000;
     if (options.unique.size)
         JQ_TRY(jq_map_reserve(&core->uniques, 1));
     JQ_TRY(jq_lane_prepare(job));

@@ -70,7 +70,7 @@ static void tell_item(struct jq_core *core, struct jq_peer *peer, uint64_t corre
             .fence = is_held ? job->fence : 0,
             .priority = job->priority,
             .attempt = job->attempt,
-            .created_at = job->created_at,
+            .created_at = job->fixed.created_at,
             .payload = jq_job_payload(job),
             .options = jq_job_options(job),
             .lease_until = is_held ? jq_job_due_at(job) : 0,

@@ -14,19 +14,15 @@ struct jq_job *jq_job_new(struct jq_queue *queue, const struct jq_job_seed *seed
 {
     const struct jq_view parts[] = { seed->payload, seed->handler, seed->title, seed->key,
                                      seed->options };
-    struct jq_job *job = jq_alloc_zero(1, sizeof *job);
     size_t size = 0;
 
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         size += parts[i].size;
-    struct jq_blob *bytes = job ? jq_alloc(sizeof *bytes + size) : NULL;
-    if (!bytes) {
-        jq_free(job);
+    struct jq_job *job = jq_alloc(sizeof *job + size);
+    if (!job)
         return NULL;
-    }
-    bytes->references = 1;
-    bytes->size = (uint32_t)size;
-    uint8_t *at = bytes->data;
+    memset(job, 0, sizeof *job);
+    uint8_t *at = (uint8_t *)(job + 1);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (parts[i].size)
             memcpy(at, parts[i].data, parts[i].size);
@@ -37,14 +33,14 @@ struct jq_job *jq_job_new(struct jq_queue *queue, const struct jq_job_seed *seed
     job->state = JQ_READY;
     job->priority = seed->priority;
     job->flags = (uint8_t)seed->flags;
-    job->owner = seed->owner;
-    job->created_at = seed->created_at;
-    job->bytes = bytes;
-    job->payload_size = (uint32_t)seed->payload.size;
-    job->handler_size = (uint16_t)seed->handler.size;
-    job->title_size = (uint16_t)seed->title.size;
-    job->key_size = (uint16_t)seed->key.size;
-    job->options_size = (uint32_t)seed->options.size;
+    job->fixed.references = 1;
+    job->fixed.owner = seed->owner;
+    job->fixed.created_at = seed->created_at;
+    job->fixed.payload_size = (uint32_t)seed->payload.size;
+    job->fixed.handler_size = (uint16_t)seed->handler.size;
+    job->fixed.title_size = (uint16_t)seed->title.size;
+    job->fixed.key_size = (uint16_t)seed->key.size;
+    job->fixed.options_size = (uint32_t)seed->options.size;
     job->is_item = jq_view_equal(seed->handler, jq_view_str(JQ_HANDLER_ITEM));
     jq_dlist_init(&job->waits);
     return job;
@@ -73,59 +69,88 @@ void jq_job_free(struct jq_job *job)
     if (!job)
         return;
     jq_extra_free(job);
-    jq_blob_drop(job->bytes);
     jq_blob_drop(job->ran_on);
     jq_blob_drop(job->result_bytes);
     jq_free(job->result);
-    jq_free(job);
+    jq_job_fixed_drop(&job->fixed);
+}
+
+void jq_job_fixed_drop(struct jq_job_fixed *fixed)
+{
+    if (--fixed->references == 0)
+        jq_free(JQ_ELEMENT(fixed, struct jq_job, fixed));
+}
+
+size_t jq_job_bytes(const struct jq_job *job)
+{
+    const struct jq_job_fixed *fixed = &job->fixed;
+
+    return (size_t)fixed->payload_size + fixed->handler_size + fixed->title_size + fixed->key_size +
+           fixed->options_size;
 }
 
 struct jq_view jq_job_payload(const struct jq_job *job)
 {
-    return jq_view(job->bytes->data, job->payload_size);
+    return jq_view(jq_job_fixed_bytes(&job->fixed), job->fixed.payload_size);
 }
 
 struct jq_view jq_job_handler(const struct jq_job *job)
 {
-    return jq_view(job->bytes->data + job->payload_size, job->handler_size);
+    return jq_view(jq_job_fixed_bytes(&job->fixed) + job->fixed.payload_size,
+                   job->fixed.handler_size);
 }
 
 struct jq_view jq_job_title(const struct jq_job *job)
 {
-    return jq_view(job->bytes->data + job->payload_size + job->handler_size, job->title_size);
+    return jq_view(jq_job_fixed_bytes(&job->fixed) + job->fixed.payload_size +
+                       job->fixed.handler_size,
+                   job->fixed.title_size);
 }
 
 struct jq_view jq_job_key(const struct jq_job *job)
 {
-    return jq_view(job->bytes->data + job->payload_size + job->handler_size + job->title_size,
-                   job->key_size);
+    return jq_view(jq_job_fixed_bytes(&job->fixed) + job->fixed.payload_size +
+                       job->fixed.handler_size + job->fixed.title_size,
+                   job->fixed.key_size);
 }
 
 struct jq_view jq_job_options(const struct jq_job *job)
 {
-    return jq_view(job->bytes->data + job->bytes->size - job->options_size, job->options_size);
+    const size_t size = job->fixed.options_size;
+
+    return jq_view(jq_job_fixed_bytes(&job->fixed) + jq_job_bytes(job) - size, size);
+}
+
+uint64_t jq_job_stored_flags(const struct jq_job *job)
+{
+    const uint64_t spared_of = jq_job_spared_of(job);
+
+    return job->flags | (job->cancel_asked ? JQ_JOB_STORED_CANCEL : 0) |
+           (job->quarantined ? JQ_JOB_STORED_QUARANTINED : 0) |
+           (job->retried ? JQ_JOB_STORED_RETRIED : 0) |
+           (job->after_retried ? JQ_JOB_STORED_AFTER_RETRIED : 0) |
+           (spared_of && spared_of == job->queue->purge_before ? JQ_JOB_STORED_SPARED : 0);
+}
+
+uint64_t jq_job_stored_session(const struct jq_job *job)
+{
+    return job->worker ? job->worker->session /* by receipt: 0 */ : jq_job_spared_of(job);
 }
 
 void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
 {
-    const uint64_t spared_of = jq_job_spared_of(job);
-
     *ret = (struct jq_job_record){
         .id = job->id,
         .queue = job->queue->id,
         .state = job->state,
         .priority = job->priority,
-        .flags = job->flags | (job->cancel_asked ? JQ_JOB_STORED_CANCEL : 0) |
-                 (job->quarantined ? JQ_JOB_STORED_QUARANTINED : 0) |
-                 (job->retried ? JQ_JOB_STORED_RETRIED : 0) |
-                 (job->after_retried ? JQ_JOB_STORED_AFTER_RETRIED : 0) |
-                 (spared_of && spared_of == job->queue->purge_before ? JQ_JOB_STORED_SPARED : 0),
+        .flags = jq_job_stored_flags(job),
         .attempt = job->attempt,
         .crashes = job->crashes,
         .fence = job->fence,
-        .session = job->worker ? job->worker->session /* by receipt: 0 */ : spared_of,
-        .owner = job->owner,
-        .created_at = job->created_at,
+        .session = jq_job_stored_session(job),
+        .owner = job->fixed.owner,
+        .created_at = job->fixed.created_at,
         .started_at = job->started_at,
         .due_at = jq_job_due_at(job),
         .failures = job->failures,
@@ -157,7 +182,7 @@ struct jq_job *jq_job_find_key(const struct jq_core *core, struct jq_view key)
 
 bool jq_job_key_add(struct jq_core *core, struct jq_job *job)
 {
-    if (!job->key_size)
+    if (!job->fixed.key_size)
         return true;
     if (jq_map_reserve(&core->keys, 1) != JQ_OK)
         return false;
@@ -169,7 +194,7 @@ bool jq_job_key_add(struct jq_core *core, struct jq_job *job)
 
 static void key_remove(struct jq_core *core, struct jq_job *job)
 {
-    if (!job->key_size)
+    if (!job->fixed.key_size)
         return;
     const uint64_t hash = jq_name_hash(core, jq_job_key(job));
     struct jq_job *first = jq_map_remove(&core->keys, hash);

@@ -75,7 +75,7 @@ static bool is_of(const struct filter *f, const struct jq_job *job)
 
 static bool job_passes(const struct filter *f, const struct jq_job *job)
 {
-    if (!is_of(f, job) || !time_passes(f, job->created_at))
+    if (!is_of(f, job) || !time_passes(f, job->fixed.created_at))
         return false;
     if (f->label.size && job->extra)
         return has_label(f, job->extra->options->labels);
@@ -195,7 +195,7 @@ static void walk(const struct jq_core *core, const struct filter *f, uint64_t be
         if (!is_of(f, job))
             continue;
         wanted--;
-        if (f->label.size && job->options_size)
+        if (f->label.size && job->fixed.options_size)
             looks -= looks < OPTIONS_LOOKS ? looks : OPTIONS_LOOKS;
         if (!job_passes(f, job))
             continue;

@@ -31,6 +31,12 @@ struct jq_job *jq_job_new(struct jq_queue *queue,
 /* The same from what was stored of it: its fixed parts, in the state READY. */
 struct jq_job *jq_job_of_record(struct jq_queue *queue, const struct jq_job_record *record);
 void jq_job_free(struct jq_job *job); /* must be in no container */
+/* Its memory stays until nobody holds what is fixed of it. */
+void jq_job_fixed_drop(struct jq_job_fixed *fixed);
+size_t jq_job_bytes(const struct jq_job *job); /* payload, handler, title, key, options */
+/* As its row says it. */
+uint64_t jq_job_stored_flags(const struct jq_job *job);
+uint64_t jq_job_stored_session(const struct jq_job *job);
 struct jq_job *jq_job_find(const struct jq_core *core, uint64_t id);
 struct jq_job *jq_job_find_key(const struct jq_core *core, struct jq_view key);
 struct jq_view jq_job_payload(const struct jq_job *job);

@@ -43,7 +43,7 @@ static enum jq_err restore_tied(struct jq_core *core, struct jq_job *job)
 {
     struct jq_client *client;
 
-    JQ_TRY(jq_client_get(core, job->owner, &client));
+    JQ_TRY(jq_client_get(core, job->fixed.owner, &client));
     client->stored = true;
     JQ_TRY(jq_extra_need(job));
     jq_client_tie(client, job);
@@ -95,7 +95,7 @@ static enum jq_err place(struct jq_core *core, struct jq_job *job,
         job->queue->excess += !jq_purge_dooms(job);
         jq_job_store(core, job);
     }
-    const bool tied = job->flags & JQ_JOB_TIE && job->owner && !job->retried;
+    const bool tied = job->flags & JQ_JOB_TIE && job->fixed.owner && !job->retried;
     return tied ? restore_tied(core, job) : JQ_OK;
 }
 

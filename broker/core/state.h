@@ -106,7 +106,7 @@ enum jq_hold {
 /* What few jobs have: those with options, that others wait for, that wait for a time, have been
  * tried before, are tied to a client. Made when first needed; it stays. Owned by extra.c. */
 struct jq_extra {
-    const struct jq_job_options *options; /* decoded: views into job->bytes; without any: zeros */
+    const struct jq_job_options *options; /* decoded: views into the job; without any: zeros */
     struct jq_job *job;
     jq_ns due_at;                  /* DELAYED: until then; RUNNING: end of a timed lease, 0: none */
     jq_ns expires_at;              /* when it has not started by then; 0: never */
@@ -184,7 +184,6 @@ struct jq_job {
     struct jq_dlink in_place; /* READY: queue->fresh; RUNNING: worker->jobs; DELAYED, BLOCKED:
                                  queue->waiting; ended: core->ended */
     struct jq_worker *worker; /* RUNNING: who holds it */
-    struct jq_blob *bytes;    /* payload, handler, title, key, options: one after the other */
     struct jq_extra *extra;   /* NULL: none */
     uint64_t fence;
     enum jq_job_state state : 8;
@@ -206,17 +205,15 @@ struct jq_job {
     uint32_t attempt, crashes;
     uint32_t failures; /* attempts that count against attempts_max */
     uint32_t op_index;
-    uint64_t op_batch; /* its state is op `op_index` of this batch */
-    uint32_t payload_size, options_size;
-    uint16_t handler_size, title_size, key_size;
-    uint64_t owner;         /* client session */
+    uint64_t op_batch;      /* its state is op `op_index` of this batch */
     struct jq_blob *ran_on; /* name of the worker that runs it or ran it last; may be NULL */
-    jq_ns created_at, started_at;
+    jq_ns started_at;
     struct jq_dlist waits;           /* struct jq_wait_link.in_job; those with states first */
     uint64_t end_batch;              /* ended: durable with this batch; else 0 */
     struct jq_result_record *result; /* ended; owned */
     struct jq_blob *result_bytes;
-    struct jq_job *same_hash; /* keys with the hash of this one */
+    struct jq_job *same_hash;  /* keys with the hash of this one */
+    struct jq_job_fixed fixed; /* last: its bytes are behind it */
 };
 
 struct jq_peer {

@@ -167,7 +167,7 @@ static uint64_t older(const struct jq_core *core, const struct accepting *a, uin
 {
     const struct jq_job *new = a->jobs[index], *job = NULL;
 
-    if (new->key_size) {
+    if (new->fixed.key_size) {
         job = jq_job_find_key(core, jq_job_key(new));
         if (!job && a->lookup && a->lookup->ids[index])
             return a->lookup->ids[index];

@@ -78,7 +78,7 @@ static struct jq_job_options options_of(const struct jq_job *job)
 
     if (job->extra)
         return *job->extra->options;
-    if (job->options_size && jq_job_options_read(&r, &options) != JQ_OK)
+    if (job->fixed.options_size && jq_job_options_read(&r, &options) != JQ_OK)
         options = (struct jq_job_options){ 0 };
     return options;
 }

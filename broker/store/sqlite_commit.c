@@ -3,6 +3,7 @@
  * sqlite_commit.c - one batch, one transaction. Store thread. */
 #include <string.h>
 
+#include "broker/store/op_job.h"
 #include "broker/store/sqlite.h"
 
 enum { ROW_BYTES = 256 }; /* about what a row takes beside its payload */
@@ -97,11 +98,12 @@ static int jobs_delete(struct jq_sqlite *sqlite, uint64_t first, uint64_t last)
 
 static int job_put(struct jq_sqlite *sqlite, const struct jq_store_op *op)
 {
-    const struct jq_job_record *job = &op->u.job;
-    const bool ended = jq_state_is_terminal(job->state);
+    struct jq_job_record record, *const job = &record;
+    const bool ended = jq_state_is_terminal(op->u.job.state);
     const enum jq_sql which = ended ? JQ_SQL_ENDED_PUT : JQ_SQL_JOB_PUT;
     int code = SQLITE_OK;
 
+    jq_op_job(op, job);
     if (job->id <= sqlite->top_id)
         code = job_delete(sqlite, job->id); /* a replacement */
     if (code == SQLITE_OK)
@@ -146,7 +148,10 @@ static int replace_result(struct jq_sqlite *sqlite, const struct jq_store_op *op
 static int job_end(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool *ret_moved,
                    bool *ret_found)
 {
-    int code = jq_row_bind_set(sqlite, JQ_SQL_JOB_END, 1, &op->u.job);
+    struct jq_job_record job;
+
+    jq_op_job(op, &job);
+    int code = jq_row_bind_set(sqlite, JQ_SQL_JOB_END, 1, &job);
 
     if (code == SQLITE_OK)
         code = run_with_result(sqlite, JQ_SQL_JOB_END, op);
@@ -156,7 +161,7 @@ static int job_end(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool 
         *ret_moved = true;
         return op->has_result ? jq_sqlite_output_put(sqlite, op->u.job.id, op->result) : SQLITE_OK;
     }
-    code = run_with_set(sqlite, JQ_SQL_ENDED_SET, &op->u.job);
+    code = run_with_set(sqlite, JQ_SQL_ENDED_SET, &job);
     *ret_found = sqlite3_changes(sqlite->db) > 0;
     return code == SQLITE_OK && *ret_found && op->has_result ? replace_result(sqlite, op) : code;
 }
@@ -185,18 +190,19 @@ static int jobs_end(struct jq_sqlite *sqlite, const struct jq_batch *batch, uint
 
 static int job_set(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool *ret_found)
 {
-    const struct jq_job_record *job = &op->u.job;
+    struct jq_job_record job;
 
-    int code = run_with_set(sqlite, JQ_SQL_JOB_SET, job);
+    jq_op_job(op, &job);
+    int code = run_with_set(sqlite, JQ_SQL_JOB_SET, &job);
     if (code != SQLITE_OK || sqlite3_changes(sqlite->db) > 0)
         return code;
     /* An ended job that lives again, without its result. */
-    code = run_with_set(sqlite, JQ_SQL_JOB_REVIVE, job);
+    code = run_with_set(sqlite, JQ_SQL_JOB_REVIVE, &job);
     *ret_found = sqlite3_changes(sqlite->db) > 0;
     if (code == SQLITE_OK && *ret_found)
-        code = jq_sqlite_run_with_id(sqlite, JQ_SQL_ENDED_DELETE, job->id);
+        code = jq_sqlite_run_with_id(sqlite, JQ_SQL_ENDED_DELETE, job.id);
     if (code == SQLITE_OK && *ret_found)
-        code = jq_sqlite_outputs_delete(sqlite, job->id, job->id);
+        code = jq_sqlite_outputs_delete(sqlite, job.id, job.id);
     return code;
 }
 
@@ -221,7 +227,7 @@ static int other(struct jq_sqlite *sqlite, const struct jq_store_op *op)
 
     switch (op->kind) {
     case JQ_OP_QUEUE_PUT:
-        code = jq_row_bind_queue(sqlite, JQ_SQL_QUEUE_PUT, &op->u.queue);
+        code = jq_row_bind_queue(sqlite, JQ_SQL_QUEUE_PUT, op->u.queue.record);
         return run_bound(sqlite, JQ_SQL_QUEUE_PUT, code);
     case JQ_OP_QUEUE_DELETE:
         return queue_delete(sqlite, op->u.queue.id);
