@@ -44,10 +44,16 @@ uint64_t jq_batch_number(const struct jq_core *core)
 
 static void op_fini(struct jq_store_op *op)
 {
-    for (size_t i = 0; i < sizeof op->blobs / sizeof op->blobs[0]; i++) {
-        jq_blob_drop(op->blobs[i]);
-        op->blobs[i] = NULL;
+    if (op->kind == JQ_OP_JOB_PUT || op->kind == JQ_OP_JOB_SET) {
+        if (op->u.job.fixed)
+            jq_job_fixed_drop(op->u.job.fixed);
+        jq_blob_drop(op->u.job.worker);
+        jq_blob_drop(op->u.job.history);
+        op->u.job.fixed = NULL;
+        op->u.job.worker = op->u.job.history = NULL;
     }
+    jq_blob_drop(op->held);
+    op->held = NULL;
     op->result = NULL;
     op->has_result = false;
 }
@@ -66,6 +72,7 @@ void jq_batch_free(struct jq_batch *batch)
         return;
     clear(batch);
     jq_free(batch->ops);
+    jq_free(batch->queues);
     jq_free(batch);
 }
 
@@ -121,6 +128,32 @@ static struct jq_store_op *open_op(struct jq_core *core, uint64_t batch, uint32_
 
 /* ---- jobs ---- */
 
+static void replace(struct jq_blob **at, struct jq_blob *with)
+{
+    if (*at == with)
+        return;
+    jq_blob_drop(*at);
+    *at = jq_blob_hold(with);
+}
+
+static void set_job(struct jq_op_job *op, const struct jq_job *job)
+{
+    op->id = job->id;
+    op->flags = jq_job_stored_flags(job);
+    op->fence = job->fence;
+    op->session = jq_job_stored_session(job);
+    op->started_at = job->started_at;
+    op->due_at = jq_job_due_at(job);
+    op->attempt = job->attempt;
+    op->crashes = job->crashes;
+    op->failures = job->failures;
+    op->queue = job->queue->id;
+    op->priority = job->priority;
+    op->state = job->state;
+    replace(&op->worker, job->ran_on);
+    replace(&op->history, jq_job_history(job));
+}
+
 void jq_batch_job(struct jq_core *core, struct jq_job *job)
 {
     struct jq_store_op *op = open_op(core, job->op_batch, job->op_index);
@@ -128,26 +161,19 @@ void jq_batch_job(struct jq_core *core, struct jq_job *job)
     if (!op) {
         op = append(core, job->stored ? JQ_OP_JOB_SET : JQ_OP_JOB_PUT);
         if (!job->stored) {
-            op->blobs[0] = jq_blob_hold(job->bytes);
-            core->batch->bytes += job->bytes->size;
+            op->u.job.fixed = &job->fixed;
+            job->fixed.references++;
+            core->batch->bytes += jq_job_bytes(job);
         }
         job->stored = true;
         job->op_batch = jq_batch_number(core);
         job->op_index = (uint32_t)(op - core->batch->ops);
     }
-    jq_job_record(job, &op->u.job);
-    if (op->blobs[1] != job->ran_on) {
-        jq_blob_drop(op->blobs[1]);
-        op->blobs[1] = jq_blob_hold(job->ran_on);
-    }
-    if (op->blobs[3] != job->history) {
-        jq_blob_drop(op->blobs[3]);
-        op->blobs[3] = jq_blob_hold(job->history);
-    }
+    set_job(&op->u.job, job);
     if (job->result && !op->has_result) {
         op->has_result = true;
         op->result = job->result;
-        op->blobs[2] = jq_blob_hold(job->result_bytes);
+        op->held = jq_blob_hold(job->result_bytes);
         core->batch->bytes += job->result_bytes ? job->result_bytes->size : 0;
     }
 }
@@ -165,7 +191,7 @@ void jq_batch_job_delete(struct jq_core *core, struct jq_job *job)
         op = append(core, JQ_OP_JOB_DELETE);
     op_fini(op);
     op->kind = JQ_OP_JOB_DELETE;
-    op->u.job = (struct jq_job_record){ .id = job->id, .queue = job->queue->id };
+    op->u.job = (struct jq_op_job){ .id = job->id, .queue = job->queue->id };
     job->op_batch = jq_batch_number(core);
     job->op_index = (uint32_t)(op - core->batch->ops);
 }
@@ -185,7 +211,7 @@ void jq_batch_queue(struct jq_core *core, struct jq_queue *queue)
     if (open_op(core, queue->op_batch, queue->op_index))
         return;
     struct jq_store_op *op = append(core, JQ_OP_QUEUE_PUT);
-    op->blobs[0] = jq_blob_hold(queue->name);
+    op->held = jq_blob_hold(queue->name);
     op->u.queue.id = queue->id;
     queue->op_batch = jq_batch_number(core);
     queue->op_index = (uint32_t)(op - core->batch->ops);
@@ -252,7 +278,7 @@ void jq_batch_request(struct jq_core *core, struct jq_client *client, struct jq_
         .made_at = request->made_at,
         .each = jq_blob_view(request->each),
     };
-    op->blobs[0] = jq_blob_hold(request->each);
+    op->held = jq_blob_hold(request->each);
     request->batch = jq_batch_number(core);
     request->op_index = (uint32_t)(op - core->batch->ops);
 }
@@ -298,7 +324,7 @@ void jq_batch_worker(struct jq_core *core, struct jq_worker *worker, bool exists
         op = append(core, JQ_OP_NONE);
         op->u.worker.session = worker->session;
         op->u.worker.name = jq_blob_view(worker->name);
-        op->blobs[0] = jq_blob_hold(worker->name);
+        op->held = jq_blob_hold(worker->name);
         worker->op_batch = jq_batch_number(core);
         worker->op_index = (uint32_t)(op - core->batch->ops);
     }
@@ -314,7 +340,7 @@ void jq_batch_limit(struct jq_core *core, struct jq_limiter *limiter)
     if (!op) {
         op = append(core, JQ_OP_LIMIT_PUT);
         op->u.limit.name = jq_blob_view(limiter->name);
-        op->blobs[0] = jq_blob_hold(limiter->name);
+        op->held = jq_blob_hold(limiter->name);
         limiter->op_batch = jq_batch_number(core);
         limiter->op_index = (uint32_t)(op - core->batch->ops);
     }
@@ -368,6 +394,31 @@ static void fold(struct jq_core *core, const struct jq_batch *batch)
     core->hash = core->hash * UINT64_C(0x9e3779b97f4a7c15) + (crc ^ batch->number);
 }
 
+/* False: no memory; nothing has changed. */
+static bool fill_queues(const struct jq_core *core, struct jq_batch *batch)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < batch->count; i++)
+        count += batch->ops[i].kind == JQ_OP_QUEUE_PUT;
+    if (count > batch->queues_capacity) {
+        struct jq_queue_record *grown = jq_realloc(batch->queues, count * sizeof *grown);
+        if (!grown)
+            return false;
+        batch->queues = grown;
+        batch->queues_capacity = count;
+    }
+    count = 0;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct jq_store_op *op = &batch->ops[i];
+        if (op->kind != JQ_OP_QUEUE_PUT)
+            continue;
+        fill_queue(&batch->queues[count], jq_map_find(&core->queues, op->u.queue.id));
+        op->u.queue.record = &batch->queues[count++];
+    }
+    return true;
+}
+
 struct jq_batch *jq_core_take_batch(struct jq_core *core, struct jq_now now)
 {
     core->now = now;
@@ -378,11 +429,8 @@ struct jq_batch *jq_core_take_batch(struct jq_core *core, struct jq_now now)
     if (!core->batch && jq_batch_reserve(core, 1) != JQ_OK)
         return NULL;
     struct jq_batch *batch = core->batch;
-    for (uint32_t i = 0; i < batch->count; i++) {
-        struct jq_store_op *op = &batch->ops[i];
-        if (op->kind == JQ_OP_QUEUE_PUT)
-            fill_queue(&op->u.queue, jq_map_find(&core->queues, op->u.queue.id));
-    }
+    if (!fill_queues(core, batch))
+        return NULL;
     core->meta.commit_sequence++;
     batch->number = core->meta.commit_sequence;
     batch->meta = core->meta;

@@ -20,8 +20,9 @@ static void check_place(const struct jq_core *core, const struct jq_job *job)
     JQ_CHECK(jq_state_is_terminal(job->state) == (job->result != NULL)); /* C3 */
     if (jq_state_is_terminal(job->state)) {
         JQ_CHECK(job->end_batch > core->durable || !jq_dlist_empty(&core->resolving)); /* C4 */
-        JQ_CHECK(jq_dlist_empty(&job->waits) && jq_dlist_empty(&job->readers));        /* C5 */
-        JQ_CHECK(!jq_dlink_used(&job->in_tied));
+        JQ_CHECK(jq_dlist_empty(&job->waits));                                         /* C5 */
+        JQ_CHECK(!job->extra || jq_dlist_empty(&job->extra->readers));
+        JQ_CHECK(!job->extra || !jq_dlink_used(&job->extra->in_tied));
     }
     JQ_CHECK(job->crashes <= job->attempt); /* C6 */
     if (running)
@@ -35,12 +36,12 @@ static void check_jobs(const struct jq_core *core)
     uint64_t last = 0;
     size_t count = 0;
 
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->all, at));) {
-        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_all);
+    for (const struct jq_job *job = jq_idmap_first(&core->jobs); job;
+         job = jq_idmap_next(&core->jobs, job->id)) {
         JQ_CHECK(job->id > last); /* C9 */
         last = job->id;
         JQ_CHECK(jq_job_find(core, job->id) == job);
-        if (job->key_size)
+        if (job->fixed.key_size)
             JQ_CHECK(jq_job_find_key(core, jq_job_key(job)) != NULL);
         check_place(core, job);
         jq_check_life_of(core, job);
@@ -96,8 +97,8 @@ static void check_queue(const struct jq_core *core, const struct jq_queue *queue
         ready += check_lane(lane);
         JQ_CHECK(lane->references >= lane->sorted.count && lane->references > 0); /* C22 */
     }
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->all, at));) {
-        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_all);
+    for (const struct jq_job *job = jq_idmap_first(&core->jobs); job;
+         job = jq_idmap_next(&core->jobs, job->id)) {
         counted[job->state] += job->queue == queue;
         doomed[job->state] += job->queue == queue && jq_purge_dooms(job);
     }
@@ -135,7 +136,7 @@ static uint64_t check_receipts(const struct jq_core *core)
 
     for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->by_receipt.jobs, at)); busy++) {
         const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_place);
-        JQ_CHECK(job->worker == &core->by_receipt && job->is_item && job->due_at > 0);
+        JQ_CHECK(job->worker == &core->by_receipt && job->is_item && jq_job_due_at(job) > 0);
     }
     JQ_CHECK(busy == core->by_receipt.busy);
     return busy;

@@ -37,14 +37,15 @@ static void check_edges(const struct jq_job *job)
 /* C33 */
 static void check_timer(const struct jq_job *job)
 {
+    const struct jq_extra *extra = job->extra;
     const bool delayed = job->state == JQ_DELAYED;
-    const bool leased = job->state == JQ_RUNNING && job->due_at;
-    const bool expires = job->expires_at && job->attempt == 0 && job->state != JQ_RUNNING &&
-                         !jq_state_is_terminal(job->state);
+    const bool leased = job->state == JQ_RUNNING && jq_job_due_at(job);
+    const bool expires = extra && extra->expires_at && job->attempt == 0 &&
+                         job->state != JQ_RUNNING && !jq_state_is_terminal(job->state);
 
-    JQ_CHECK(jq_heap_holds(&job->in_timers) == (delayed || leased || expires));
-    JQ_CHECK(!delayed || job->due_at > 0);
-    JQ_CHECK(job->state != JQ_READY || job->due_at == 0);
+    JQ_CHECK((extra && jq_heap_holds(&extra->in_timers)) == (delayed || leased || expires));
+    JQ_CHECK(!delayed || extra->due_at > 0);
+    JQ_CHECK(job->state != JQ_READY || jq_job_due_at(job) == 0);
 }
 
 /* C34: of its side of the limits. */
@@ -64,7 +65,7 @@ static void check_uses(const struct jq_job *job)
 /* C36 */
 static void check_unique(const struct jq_core *core, const struct jq_job *job)
 {
-    const struct jq_job_options *options = &job->extra->options;
+    const struct jq_job_options *options = job->extra->options;
     const struct jq_job *at = jq_map_find(&core->uniques, jq_name_hash(core, options->unique));
 
     while (at && at != job)
@@ -78,13 +79,13 @@ void jq_check_life_of(const struct jq_core *core, const struct jq_job *job)
     check_timer(job);
     /* C37 */
     JQ_CHECK(job->failures <= job->attempt &&
-             jq_history_count(jq_blob_view(job->history)) <= JQ_HISTORY_MAX);
+             jq_history_count(jq_blob_view(jq_job_history(job))) <= JQ_HISTORY_MAX);
     JQ_CHECK(!job->quarantined || job->state == JQ_FAILED);
     if (!job->extra)
         return;
     check_edges(job);
     check_uses(job);
-    if (job->extra->options.unique.size)
+    if (job->extra->options->unique.size)
         check_unique(core, job);
 }
 
@@ -118,10 +119,10 @@ void jq_check_life(const struct jq_core *core)
         check_limiter(limiter);
         woken += limiter->woken;
     }
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->all, at));) {
-        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_all);
+    for (const struct jq_job *job = jq_idmap_first(&core->jobs); job;
+         job = jq_idmap_next(&core->jobs, job->id)) {
         woken -= job->extra && job->extra->woken_by;
-        timers += jq_heap_holds(&job->in_timers);
+        timers += job->extra && jq_heap_holds(&job->extra->in_timers);
     }
     JQ_CHECK(woken == 0);
     JQ_CHECK(timers == core->timers.count);

@@ -78,7 +78,7 @@ void jq_client_detached(struct jq_core *core, struct jq_client *client)
 
 void jq_client_tie(struct jq_client *client, struct jq_job *job)
 {
-    jq_dlist_append(&client->tied, &job->in_tied);
+    jq_dlist_append(&client->tied, &job->extra->in_tied);
 }
 
 static enum jq_err cancel_tied(struct jq_core *core, struct jq_client *client)
@@ -86,10 +86,10 @@ static enum jq_err cancel_tied(struct jq_core *core, struct jq_client *client)
     struct jq_dlink *next;
 
     for (struct jq_dlink *at = jq_dlist_first(&client->tied); at; at = next) {
-        struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_tied);
+        struct jq_job *job = JQ_ELEMENT(at, struct jq_extra, in_tied)->job;
         next = jq_dlist_next(&client->tied, at);
         JQ_TRY(jq_cancel_job(core, job, jq_view_str("the client that it is tied to is gone")));
-        jq_dlist_remove(&job->in_tied);
+        jq_dlist_remove(at);
     }
     return JQ_OK;
 }

@@ -65,9 +65,9 @@ static bool due_before(const struct jq_heap_node *a, const struct jq_heap_node *
 
 static bool timer_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
 {
-    const struct jq_job *x = JQ_ELEMENT(a, struct jq_job, in_timers);
-    const struct jq_job *y = JQ_ELEMENT(b, struct jq_job, in_timers);
-    return x->timer_at != y->timer_at ? x->timer_at < y->timer_at : x->id < y->id;
+    const struct jq_extra *x = JQ_ELEMENT(a, struct jq_extra, in_timers);
+    const struct jq_extra *y = JQ_ELEMENT(b, struct jq_extra, in_timers);
+    return x->timer_at != y->timer_at ? x->timer_at < y->timer_at : x->job->id < y->job->id;
 }
 
 struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
@@ -85,8 +85,7 @@ struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
     jq_heap_init(&core->leases, lease_before);
     jq_heap_init(&core->due, due_before);
     jq_heap_init(&core->timers, timer_before);
-    struct jq_dlist *const lists[] = { &core->all,
-                                       &core->ended,
+    struct jq_dlist *const lists[] = { &core->ended,
                                        &core->ready,
                                        &core->idle,
                                        &core->broken,
@@ -155,12 +154,10 @@ static void free_sessions(struct jq_core *core)
 static void free_jobs(struct jq_core *core)
 {
     struct jq_queue *queue;
-    struct jq_dlink *link;
     struct jq_job *job;
 
-    while ((link = jq_dlist_first(&core->all))) {
-        job = JQ_ELEMENT(link, struct jq_job, in_all);
-        jq_dlist_remove(link);
+    while ((job = jq_idmap_first(&core->jobs))) {
+        jq_idmap_remove(&core->jobs, job->id);
         jq_job_free(job);
     }
     for (size_t at = 0; (queue = jq_map_next(&core->queues, &at));)
@@ -209,7 +206,7 @@ jq_ms jq_core_next_at(const struct jq_core *core)
         at = jq_ms_min(at, JQ_ELEMENT(due, struct jq_client, in_due)->due_at);
     const struct jq_heap_node *timer = jq_heap_first(&core->timers);
     if (timer)
-        at = jq_ms_min(at, JQ_ELEMENT(timer, struct jq_job, in_timers)->timer_at);
+        at = jq_ms_min(at, JQ_ELEMENT(timer, struct jq_extra, in_timers)->timer_at);
     if (core->ghosts && core->now.mono < core->settled_at)
         at = jq_ms_min(at, core->settled_at);
     at = jq_ms_min(at, core->sweep_at);

@@ -31,8 +31,8 @@ static enum jq_err prepare(struct jq_core *core, struct jq_job *job,
 
     if (record->worker.size && !(job->ran_on = jq_blob_new(record->worker)))
         return JQ_ENOMEM;
-    if (record->history.size && !(job->history = jq_blob_new(record->history)))
-        return JQ_ENOMEM;
+    if (record->history.size)
+        JQ_TRY(jq_history_restore(job, record->history));
     job->attempt = record->attempt;
     job->fence = record->fence;
     job->started_at = record->started_at;

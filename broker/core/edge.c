@@ -23,15 +23,15 @@ enum jq_err jq_edge_prepare(struct jq_core *core, struct jq_job *job)
 {
     struct jq_dependency after;
 
-    if (!job->extra || job->extra->options.after.count == 0)
+    if (!job->extra || job->extra->options->after.count == 0)
         return JQ_OK;
-    for (struct jq_reader r = jq_records_reader(job->extra->options.after);
+    for (struct jq_reader r = jq_records_reader(job->extra->options->after);
          jq_dependency_next(&r, &after);) {
         struct jq_job *parent = live(core, after.id);
         if (parent)
             JQ_TRY(jq_extra_need(parent));
     }
-    job->extra->edges = jq_alloc_zero(job->extra->options.after.count, sizeof(struct jq_edge));
+    job->extra->edges = jq_alloc_zero(job->extra->options->after.count, sizeof(struct jq_edge));
     return job->extra->edges ? JQ_OK : JQ_ENOMEM;
 }
 
@@ -57,7 +57,7 @@ void jq_edge_begin(struct jq_core *core, struct jq_job *job, const struct jq_loo
 {
     struct jq_dependency after;
 
-    for (struct jq_reader r = jq_records_reader(job->extra->options.after);
+    for (struct jq_reader r = jq_records_reader(job->extra->options->after);
          jq_dependency_next(&r, &after);) {
         const enum jq_after kind = (enum jq_after)after.kind;
         struct jq_job *parent = jq_job_find(core, after.id);
@@ -79,7 +79,7 @@ void jq_edge_restore(struct jq_core *core, struct jq_job *job)
 {
     struct jq_dependency after;
 
-    for (struct jq_reader r = jq_records_reader(job->extra->options.after);
+    for (struct jq_reader r = jq_records_reader(job->extra->options->after);
          jq_dependency_next(&r, &after);) {
         struct jq_job *parent = live(core, after.id);
         if (parent && (!parent->retried || job->after_retried))

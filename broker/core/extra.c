@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * extra.c - the options of a job: decoded once, and what they say of the state in which it waits.
- * Most jobs have none, and then no extra. */
+ * extra.c - what few jobs have: options, decoded once, and what they say of the state in which it
+ * waits; times, edges, limits, readers. Most jobs have none of it, and then no extra. */
 #include "broker/core/parts.h"
 #include "proto/base/alloc.h"
+
+static const struct jq_job_options none;
 
 enum jq_err jq_extra_need(struct jq_job *job)
 {
@@ -13,7 +15,9 @@ enum jq_err jq_extra_need(struct jq_job *job)
     if (!extra)
         return JQ_ENOMEM;
     extra->job = job;
+    extra->options = &none;
     jq_dlist_init(&extra->children);
+    jq_dlist_init(&extra->readers);
     job->extra = extra;
     return JQ_OK;
 }
@@ -22,14 +26,18 @@ enum jq_err jq_extra_make(struct jq_core *core, struct jq_job *job)
 {
     struct jq_job_options options;
 
-    if (job->options_size == 0)
+    if (job->fixed.options_size == 0)
         return JQ_OK;
     if (jq_options_read(jq_job_options(job), &options) != JQ_OK)
         return JQ_EINVAL;
     JQ_TRY(jq_extra_need(job));
-    job->extra->options = options;
+    struct jq_job_options *kept = jq_alloc(sizeof *kept);
+    if (!kept)
+        return JQ_ENOMEM;
+    *kept = options;
+    job->extra->options = kept;
     if (options.expires_ms && !job->retried)
-        job->expires_at = job->created_at + (jq_ns)options.expires_ms * 1000000;
+        job->extra->expires_at = job->fixed.created_at + (jq_ns)options.expires_ms * 1000000;
     if (options.unique.size)
         JQ_TRY(jq_map_reserve(&core->uniques, 1));
     JQ_TRY(jq_lane_prepare(job));
@@ -42,6 +50,9 @@ void jq_extra_free(struct jq_job *job)
         return;
     jq_limit_unuse(job);
     jq_lane_unuse(job);
+    if (job->extra->options != &none)
+        jq_free((void *)(uintptr_t)job->extra->options);
+    jq_blob_drop(job->extra->history);
     jq_free(job->extra->edges);
     jq_free(job->extra);
     job->extra = NULL;
@@ -58,7 +69,7 @@ void jq_extra_begin(struct jq_core *core, struct jq_job *job, const struct jq_lo
 {
     if (!job->extra)
         return;
-    job->due_at = due_of(core, &job->extra->options);
+    job->extra->due_at = due_of(core, job->extra->options);
     jq_unique_add(core, job);
     jq_limit_said(core, job);
     jq_edge_begin(core, job, facts);
@@ -77,15 +88,17 @@ void jq_extra_restore(struct jq_core *core, struct jq_job *job, enum jq_job_stat
 
 enum jq_job_state jq_extra_waits_in(const struct jq_core *core, struct jq_job *job)
 {
-    const struct jq_extra *extra = job->extra;
+    struct jq_extra *extra = job->extra;
 
-    if (extra && (extra->edges_left || extra->doomed_by)) {
+    if (!extra)
+        return JQ_READY;
+    if (extra->edges_left || extra->doomed_by) {
         job->hold = JQ_HOLD_EDGES;
         return JQ_BLOCKED;
     }
-    if (job->due_at > core->now.wall)
+    if (extra->due_at > core->now.wall)
         return JQ_DELAYED;
-    job->due_at = 0;
+    extra->due_at = 0;
     return JQ_READY;
 }
 

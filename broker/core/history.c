@@ -17,12 +17,13 @@ uint32_t jq_history_count(struct jq_view history)
 
 enum jq_err jq_history_add(struct jq_job *job, const struct jq_attempt *attempt)
 {
-    struct jq_reader r = jq_reader(jq_blob_view(job->history));
+    JQ_TRY(jq_extra_need(job));
+    struct jq_reader r = jq_reader(jq_blob_view(job->extra->history));
     struct jq_buf records = { 0 };
     struct jq_attempt oldest;
 
-    for (uint32_t count = jq_history_count(jq_blob_view(job->history)); count >= JQ_HISTORY_MAX;
-         count--)
+    for (uint32_t count = jq_history_count(jq_blob_view(job->extra->history));
+         count >= JQ_HISTORY_MAX; count--)
         jq_attempt_next(&r, &oldest);
     jq_buf_append(&records, r.at, (size_t)(r.end - r.at));
     jq_attempt_write(&records, attempt);
@@ -30,9 +31,16 @@ enum jq_err jq_history_add(struct jq_job *job, const struct jq_attempt *attempt)
     jq_buf_fini(&records);
     if (!history)
         return JQ_ENOMEM;
-    jq_blob_drop(job->history);
-    job->history = history;
+    jq_blob_drop(job->extra->history);
+    job->extra->history = history;
     return JQ_OK;
+}
+
+enum jq_err jq_history_restore(struct jq_job *job, struct jq_view history)
+{
+    JQ_TRY(jq_extra_need(job));
+    job->extra->history = jq_blob_new(history);
+    return job->extra->history ? JQ_OK : JQ_ENOMEM;
 }
 
 enum jq_err jq_history_lost(const struct jq_core *core, struct jq_job *job, const char *reason)

@@ -39,7 +39,7 @@ static enum jq_err give_up(struct jq_core *core, struct jq_job *job, bool charge
                            : job->is_item ? "its holder gave it back, or was lost"
                                           : "given back"));
     core->count.returned++;
-    job->due_at = 0;
+    job->extra->due_at = 0;
     jq_job_move(core, job, JQ_READY);
     return JQ_OK;
 }
@@ -89,13 +89,14 @@ static void adopt(struct jq_core *core, struct jq_worker *holder, struct jq_job 
 enum jq_err jq_hold_reconcile(struct jq_core *core, struct jq_worker *holder,
                               struct jq_records held_list, struct jq_buf *lost, uint32_t *ret_lost)
 {
-    const uint64_t mark = ++core->next_token;
     struct jq_held held;
 
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&holder->jobs, at));)
+        JQ_ELEMENT(at, struct jq_job, in_place)->seen = false;
     for (struct jq_reader r = jq_records_reader(held_list); jq_held_next(&r, &held);) {
         struct jq_job *job = jq_job_find(core, held.id);
         if (job && job->state == JQ_RUNNING && job->worker == holder && job->fence == held.fence) {
-            job->seen = mark;
+            job->seen = true;
             continue;
         }
         if (job && (jq_state_is_terminal(job->state) || job->fence_done) &&
@@ -104,7 +105,7 @@ enum jq_err jq_hold_reconcile(struct jq_core *core, struct jq_worker *holder,
         if (job && job->is_item == holder->is_client && adoptable(core, job, held.fence)) {
             JQ_TRY(jq_job_reserve(core, job));
             adopt(core, holder, job, held.fence);
-            job->seen = mark;
+            job->seen = true;
             continue;
         }
         jq_held_write(lost, &held);
@@ -114,7 +115,7 @@ enum jq_err jq_hold_reconcile(struct jq_core *core, struct jq_worker *holder,
     for (struct jq_dlink *at = jq_dlist_last(&holder->jobs); at; at = prev) {
         struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_place);
         prev = jq_dlist_prev(&holder->jobs, at);
-        if (job->seen != mark)
+        if (!job->seen)
             JQ_TRY(jq_hold_give_up(core, job, false)); /* it never received this grant */
         else if (job->cancel_asked)
             jq_worker_kill(core, job, jq_view_str("cancelled"));

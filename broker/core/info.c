@@ -93,8 +93,8 @@ void jq_info_of_job(const struct jq_job *job, struct jq_job_info *ret)
 
     jq_job_record(job, &record);
     info_of_record(&record, job->result, job->queue, ret);
-    if (job->expires_at)
-        ret->expires_at = job->expires_at;
+    if (job->extra && job->extra->expires_at)
+        ret->expires_at = job->extra->expires_at;
 }
 
 void jq_info_of_loaded(const struct jq_core *core, const struct jq_loaded_job *loaded,

@@ -70,10 +70,10 @@ static void tell_item(struct jq_core *core, struct jq_peer *peer, uint64_t corre
             .fence = is_held ? job->fence : 0,
             .priority = job->priority,
             .attempt = job->attempt,
-            .created_at = job->created_at,
+            .created_at = job->fixed.created_at,
             .payload = jq_job_payload(job),
             .options = jq_job_options(job),
-            .lease_until = is_held ? job->due_at : 0,
+            .lease_until = is_held ? jq_job_due_at(job) : 0,
         },
     };
 
@@ -97,7 +97,8 @@ static void give(struct jq_core *core, struct jq_getter *getter, struct jq_job *
         job->ran_on = jq_blob_hold(holder->name);
     }
     job->worker = lease_ms ? &core->by_receipt : holder;
-    job->due_at = lease_ms ? jq_timer_after(core, lease_ms) : 0;
+    if (job->extra)
+        job->extra->due_at = lease_ms ? jq_timer_after(core, lease_ms) : 0;
     jq_job_move(core, job, JQ_RUNNING);
     core->count.granted++;
     tell_item(core, peer, correlation, lease_ms ? jq_job_promise(core, job) : JQ_AT_ONCE, job,
@@ -131,7 +132,8 @@ static bool give_of(struct jq_core *core, struct jq_lane *lane)
     while (jq_lane_may_run(lane) && !jq_room_takes_back(lane->queue) &&
            (getter = first_getter(lane->queue))) {
         struct jq_job *job = jq_lane_first(lane);
-        if (jq_core_full(core) || jq_job_reserve(core, job) != JQ_OK)
+        if (jq_core_full(core) || jq_job_reserve(core, job) != JQ_OK ||
+            (getter->lease_ms && jq_extra_need(job) != JQ_OK))
             return false;
         if (!job->damaged)
             give(core, getter, job);

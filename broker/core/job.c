@@ -14,19 +14,15 @@ struct jq_job *jq_job_new(struct jq_queue *queue, const struct jq_job_seed *seed
 {
     const struct jq_view parts[] = { seed->payload, seed->handler, seed->title, seed->key,
                                      seed->options };
-    struct jq_job *job = jq_alloc_zero(1, sizeof *job);
     size_t size = 0;
 
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         size += parts[i].size;
-    struct jq_blob *bytes = job ? jq_alloc(sizeof *bytes + size) : NULL;
-    if (!bytes) {
-        jq_free(job);
+    struct jq_job *job = jq_alloc(sizeof *job + size);
+    if (!job)
         return NULL;
-    }
-    bytes->references = 1;
-    bytes->size = (uint32_t)size;
-    uint8_t *at = bytes->data;
+    memset(job, 0, sizeof *job);
+    uint8_t *at = (uint8_t *)(job + 1);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (parts[i].size)
             memcpy(at, parts[i].data, parts[i].size);
@@ -36,18 +32,17 @@ struct jq_job *jq_job_new(struct jq_queue *queue, const struct jq_job_seed *seed
     job->queue = queue;
     job->state = JQ_READY;
     job->priority = seed->priority;
-    job->flags = seed->flags;
-    job->owner = seed->owner;
-    job->created_at = seed->created_at;
-    job->bytes = bytes;
-    job->payload_size = (uint32_t)seed->payload.size;
-    job->handler_size = (uint16_t)seed->handler.size;
-    job->title_size = (uint16_t)seed->title.size;
-    job->key_size = (uint16_t)seed->key.size;
-    job->options_size = (uint32_t)seed->options.size;
+    job->flags = (uint8_t)seed->flags;
+    job->fixed.references = 1;
+    job->fixed.owner = seed->owner;
+    job->fixed.created_at = seed->created_at;
+    job->fixed.payload_size = (uint32_t)seed->payload.size;
+    job->fixed.handler_size = (uint16_t)seed->handler.size;
+    job->fixed.title_size = (uint16_t)seed->title.size;
+    job->fixed.key_size = (uint16_t)seed->key.size;
+    job->fixed.options_size = (uint32_t)seed->options.size;
     job->is_item = jq_view_equal(seed->handler, jq_view_str(JQ_HANDLER_ITEM));
     jq_dlist_init(&job->waits);
-    jq_dlist_init(&job->readers);
     return job;
 }
 
@@ -74,38 +69,72 @@ void jq_job_free(struct jq_job *job)
     if (!job)
         return;
     jq_extra_free(job);
-    jq_blob_drop(job->bytes);
     jq_blob_drop(job->ran_on);
-    jq_blob_drop(job->history);
     jq_blob_drop(job->result_bytes);
     jq_free(job->result);
-    jq_free(job);
+    jq_job_fixed_drop(&job->fixed);
+}
+
+void jq_job_fixed_drop(struct jq_job_fixed *fixed)
+{
+    if (--fixed->references == 0)
+        jq_free(JQ_ELEMENT(fixed, struct jq_job, fixed));
+}
+
+size_t jq_job_bytes(const struct jq_job *job)
+{
+    const struct jq_job_fixed *fixed = &job->fixed;
+
+    return (size_t)fixed->payload_size + fixed->handler_size + fixed->title_size + fixed->key_size +
+           fixed->options_size;
 }
 
 struct jq_view jq_job_payload(const struct jq_job *job)
 {
-    return jq_view(job->bytes->data, job->payload_size);
+    return jq_view(jq_job_fixed_bytes(&job->fixed), job->fixed.payload_size);
 }
 
 struct jq_view jq_job_handler(const struct jq_job *job)
 {
-    return jq_view(job->bytes->data + job->payload_size, job->handler_size);
+    return jq_view(jq_job_fixed_bytes(&job->fixed) + job->fixed.payload_size,
+                   job->fixed.handler_size);
 }
 
 struct jq_view jq_job_title(const struct jq_job *job)
 {
-    return jq_view(job->bytes->data + job->payload_size + job->handler_size, job->title_size);
+    return jq_view(jq_job_fixed_bytes(&job->fixed) + job->fixed.payload_size +
+                       job->fixed.handler_size,
+                   job->fixed.title_size);
 }
 
 struct jq_view jq_job_key(const struct jq_job *job)
 {
-    return jq_view(job->bytes->data + job->payload_size + job->handler_size + job->title_size,
-                   job->key_size);
+    return jq_view(jq_job_fixed_bytes(&job->fixed) + job->fixed.payload_size +
+                       job->fixed.handler_size + job->fixed.title_size,
+                   job->fixed.key_size);
 }
 
 struct jq_view jq_job_options(const struct jq_job *job)
 {
-    return jq_view(job->bytes->data + job->bytes->size - job->options_size, job->options_size);
+    const size_t size = job->fixed.options_size;
+
+    return jq_view(jq_job_fixed_bytes(&job->fixed) + jq_job_bytes(job) - size, size);
+}
+
+uint64_t jq_job_stored_flags(const struct jq_job *job)
+{
+    const uint64_t spared_of = jq_job_spared_of(job);
+
+    return job->flags | (job->cancel_asked ? JQ_JOB_STORED_CANCEL : 0) |
+           (job->quarantined ? JQ_JOB_STORED_QUARANTINED : 0) |
+           (job->retried ? JQ_JOB_STORED_RETRIED : 0) |
+           (job->after_retried ? JQ_JOB_STORED_AFTER_RETRIED : 0) |
+           (spared_of && spared_of == job->queue->purge_before ? JQ_JOB_STORED_SPARED : 0);
+}
+
+uint64_t jq_job_stored_session(const struct jq_job *job)
+{
+    return job->worker ? job->worker->session /* by receipt: 0 */ : jq_job_spared_of(job);
 }
 
 void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
@@ -115,21 +144,15 @@ void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
         .queue = job->queue->id,
         .state = job->state,
         .priority = job->priority,
-        .flags =
-            job->flags | (job->cancel_asked ? JQ_JOB_STORED_CANCEL : 0) |
-            (job->quarantined ? JQ_JOB_STORED_QUARANTINED : 0) |
-            (job->retried ? JQ_JOB_STORED_RETRIED : 0) |
-            (job->after_retried ? JQ_JOB_STORED_AFTER_RETRIED : 0) |
-            (job->spared_of && job->spared_of == job->queue->purge_before ? JQ_JOB_STORED_SPARED
-                                                                          : 0),
+        .flags = jq_job_stored_flags(job),
         .attempt = job->attempt,
         .crashes = job->crashes,
         .fence = job->fence,
-        .session = job->worker ? job->worker->session /* by receipt: 0 */ : job->spared_of,
-        .owner = job->owner,
-        .created_at = job->created_at,
+        .session = jq_job_stored_session(job),
+        .owner = job->fixed.owner,
+        .created_at = job->fixed.created_at,
         .started_at = job->started_at,
-        .due_at = job->due_at,
+        .due_at = jq_job_due_at(job),
         .failures = job->failures,
         .handler = jq_job_handler(job),
         .title = jq_job_title(job),
@@ -137,7 +160,7 @@ void jq_job_record(const struct jq_job *job, struct jq_job_record *ret)
         .payload = jq_job_payload(job),
         .options = jq_job_options(job),
         .worker = jq_blob_view(job->ran_on),
-        .history = jq_blob_view(job->history),
+        .history = jq_blob_view(jq_job_history(job)),
     };
 }
 
@@ -159,7 +182,7 @@ struct jq_job *jq_job_find_key(const struct jq_core *core, struct jq_view key)
 
 bool jq_job_key_add(struct jq_core *core, struct jq_job *job)
 {
-    if (!job->key_size)
+    if (!job->fixed.key_size)
         return true;
     if (jq_map_reserve(&core->keys, 1) != JQ_OK)
         return false;
@@ -171,7 +194,7 @@ bool jq_job_key_add(struct jq_core *core, struct jq_job *job)
 
 static void key_remove(struct jq_core *core, struct jq_job *job)
 {
-    if (!job->key_size)
+    if (!job->fixed.key_size)
         return;
     const uint64_t hash = jq_name_hash(core, jq_job_key(job));
     struct jq_job *first = jq_map_remove(&core->keys, hash);
@@ -202,6 +225,8 @@ static const unsigned arrows[JQ_JOB_STATES] = {
 
 enum jq_err jq_job_reserve(struct jq_core *core, struct jq_job *job)
 {
+    if (job->queue->purge_before)
+        JQ_TRY(jq_extra_need(job)); /* the purge may have to spare it */
     return jq_jobs_reserve(core, &job, 1);
 }
 
@@ -262,7 +287,8 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
             jq_queue_turn(core, job->queue);
         job->fence_done = false;
     } else if (jq_state_is_terminal(job->state)) {
-        jq_dlist_remove(&job->in_tied);
+        if (job->extra)
+            jq_dlist_remove(&job->extra->in_tied);
         job->end_batch = jq_job_promise(core, job);
         if (job->end_batch == JQ_AT_ONCE)
             jq_dlist_put_before(core->ended.head.next, &job->in_place);
@@ -282,7 +308,6 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
 void jq_job_place(struct jq_core *core, struct jq_job *job)
 {
     JQ_CHECK(jq_idmap_put(&core->jobs, job->id, job) == JQ_OK);
-    jq_dlist_append(&core->all, &job->in_all);
     enter(core, job, true);
 }
 
@@ -294,23 +319,9 @@ void jq_job_add(struct jq_core *core, struct jq_job *job)
     jq_watch_moved(core, job);
 }
 
-/* The link before which a job of this id stands; looked for from both ends. */
-static struct jq_dlink *place_of(struct jq_core *core, uint64_t id)
-{
-    struct jq_dlink *const end = &core->all.head, *up = end->next, *down = end->prev;
-
-    for (;; up = up->next, down = down->prev) {
-        if (up == end || JQ_ELEMENT(up, struct jq_job, in_all)->id > id)
-            return up;
-        if (down == end || JQ_ELEMENT(down, struct jq_job, in_all)->id < id)
-            return down->next;
-    }
-}
-
 void jq_job_revive(struct jq_core *core, struct jq_job *job)
 {
     JQ_CHECK(jq_idmap_put(&core->jobs, job->id, job) == JQ_OK);
-    jq_dlist_put_before(place_of(core, job->id), &job->in_all);
     jq_purge_spare(job);
     enter(core, job, false);
     jq_job_store(core, job);
@@ -416,9 +427,9 @@ void jq_job_forget_durable(struct jq_core *core)
         if (job->end_batch > core->durable ||
             (job->extra && jq_dlink_used(&job->extra->in_resolving)))
             return;
-        JQ_CHECK(jq_dlist_empty(&job->waits) && jq_dlist_empty(&job->readers));
+        JQ_CHECK(jq_dlist_empty(&job->waits));
+        JQ_CHECK(!job->extra || jq_dlist_empty(&job->extra->readers));
         jq_dlist_remove(&job->in_place);
-        jq_dlist_remove(&job->in_all);
         jq_idmap_remove(&core->jobs, job->id);
         key_remove(core, job);
         jq_job_free(job);

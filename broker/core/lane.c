@@ -104,9 +104,9 @@ enum jq_err jq_lane_prepare(struct jq_job *job)
 {
     struct jq_lane *lane;
 
-    if (!job->extra || job->extra->options.needs.count == 0 || job->is_item)
+    if (!job->extra || job->extra->options->needs.count == 0 || job->is_item)
         return JQ_OK;
-    JQ_TRY(lane_get(job->queue, job->extra->options.needs, &lane));
+    JQ_TRY(lane_get(job->queue, job->extra->options->needs, &lane));
     if (jq_heap_reserve(&lane->sorted, lane->references + 1 - lane->sorted.count) != JQ_OK) {
         if (lane->references == 0)
             lane_free(lane);

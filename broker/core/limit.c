@@ -179,7 +179,7 @@ static enum jq_err use(struct jq_core *core, struct jq_job *job, struct jq_view 
 enum jq_err jq_limit_prepare(struct jq_core *core, struct jq_job *job)
 {
     struct jq_extra *extra = job->extra;
-    const size_t count = (size_t)extra->options.limits.count + extra->options.mutexes.count;
+    const size_t count = (size_t)extra->options->limits.count + extra->options->mutexes.count;
     struct jq_limit limit;
     struct jq_word mutex;
 
@@ -188,9 +188,9 @@ enum jq_err jq_limit_prepare(struct jq_core *core, struct jq_job *job)
     extra->uses = jq_alloc_zero(count, sizeof *extra->uses);
     if (!extra->uses)
         return JQ_ENOMEM;
-    for (struct jq_reader r = jq_records_reader(extra->options.limits); jq_limit_next(&r, &limit);)
+    for (struct jq_reader r = jq_records_reader(extra->options->limits); jq_limit_next(&r, &limit);)
         JQ_TRY(use(core, job, limit.name, false));
-    for (struct jq_reader r = jq_records_reader(extra->options.mutexes); jq_word_next(&r, &mutex);)
+    for (struct jq_reader r = jq_records_reader(extra->options->mutexes); jq_word_next(&r, &mutex);)
         JQ_TRY(use(core, job, mutex.name, true));
     return JQ_OK;
 }
@@ -233,7 +233,7 @@ void jq_limit_said(struct jq_core *core, struct jq_job *job)
     uint32_t i = 0;
 
     (void)core;
-    for (struct jq_reader r = jq_records_reader(extra->options.limits); jq_limit_next(&r, &limit);
+    for (struct jq_reader r = jq_records_reader(extra->options->limits); jq_limit_next(&r, &limit);
          i++) {
         struct jq_limiter *limiter = extra->uses[i].line->limiter;
         if (limit.max == 0)

@@ -75,10 +75,10 @@ static bool is_of(const struct filter *f, const struct jq_job *job)
 
 static bool job_passes(const struct filter *f, const struct jq_job *job)
 {
-    if (!is_of(f, job) || !time_passes(f, job->created_at))
+    if (!is_of(f, job) || !time_passes(f, job->fixed.created_at))
         return false;
     if (f->label.size && job->extra)
-        return has_label(f, job->extra->options.labels);
+        return has_label(f, job->extra->options->labels);
     return options_pass(f, jq_job_options(job));
 }
 
@@ -129,23 +129,20 @@ static void page_tell(struct jq_core *core, struct jq_peer *peer, uint64_t corre
 
 /* Where to start: the newest job in memory that is older than `before`. NULL: none is, or none as
  * far down as page->from. */
-static struct jq_dlink *start_of(const struct jq_core *core, uint64_t before, struct page *page)
+static const struct jq_job *start_of(const struct jq_core *core, uint64_t before, struct page *page)
 {
-    struct jq_job *job = jq_job_find(core, before);
-    struct jq_dlink *at;
+    const struct jq_job *job;
 
-    if (job)
-        return jq_dlist_prev(&core->all, &job->in_all);
-    at = jq_dlist_last(&core->all);
-    if (core->jobs.count > core->conf.list_looks_max && at &&
-        JQ_ELEMENT(at, struct jq_job, in_all)->id >= before) {
+    if (jq_job_find(core, before))
+        return jq_idmap_prev(&core->jobs, before);
+    job = jq_idmap_final(&core->jobs);
+    if (core->jobs.count > core->conf.list_looks_max && job && job->id >= before) {
         job = jq_idmap_below(&core->jobs, before, PAGES_LOOKED_AT, &page->from);
-        at = job ? &job->in_all : NULL;
         page->from = job ? 0 : page->from;
     }
-    while (at && JQ_ELEMENT(at, struct jq_job, in_all)->id >= before)
-        at = jq_dlist_prev(&core->all, at);
-    return at;
+    while (job && job->id >= before)
+        job = jq_idmap_prev(&core->jobs, job->id);
+    return job;
 }
 
 static uint64_t live_in(const struct filter *f, const struct jq_queue *queue)
@@ -188,9 +185,8 @@ static void walk(const struct jq_core *core, const struct filter *f, uint64_t be
 {
     uint64_t looks = core->conf.list_looks_max;
 
-    for (struct jq_dlink *at = start_of(core, before, page); at && wanted;
-         at = jq_dlist_prev(&core->all, at)) {
-        const struct jq_job *job = JQ_ELEMENT(at, struct jq_job, in_all);
+    for (const struct jq_job *job = start_of(core, before, page); job && wanted;
+         job = jq_idmap_prev(&core->jobs, job->id)) {
         if (looks == 0) {
             page->from = job->id + 1;
             return;
@@ -199,7 +195,7 @@ static void walk(const struct jq_core *core, const struct filter *f, uint64_t be
         if (!is_of(f, job))
             continue;
         wanted--;
-        if (f->label.size && job->options_size)
+        if (f->label.size && job->fixed.options_size)
             looks -= looks < OPTIONS_LOOKS ? looks : OPTIONS_LOOKS;
         if (!job_passes(f, job))
             continue;

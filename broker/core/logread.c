@@ -156,9 +156,12 @@ void jq_log_job_moved(struct jq_core *core, struct jq_job *job)
 {
     struct jq_dlink *next;
 
-    for (struct jq_dlink *at = jq_dlist_first(&job->readers); at; at = next) {
+    if (!job->extra)
+        return;
+    struct jq_dlist *const readers = &job->extra->readers;
+    for (struct jq_dlink *at = jq_dlist_first(readers); at; at = next) {
         struct jq_log_reader *reader = JQ_ELEMENT(at, struct jq_log_reader, in_job);
-        next = jq_dlist_next(&job->readers, at);
+        next = jq_dlist_next(readers, at);
         reader->passed_on = false;
         if (jq_state_is_terminal(job->state)) {
             job_ended(core, job, reader);
@@ -177,6 +180,7 @@ static enum jq_err park(struct jq_core *core, struct jq_peer *peer, struct jq_jo
 {
     struct jq_log_reader *reader;
 
+    JQ_TRY(jq_extra_need(job));
     JQ_TRY(jq_map_reserve(&core->log_readers, 1));
     reader = jq_alloc_zero(1, sizeof *reader);
     if (!reader)
@@ -191,7 +195,7 @@ static enum jq_err park(struct jq_core *core, struct jq_peer *peer, struct jq_jo
     reader->follow = read->follow != 0;
     JQ_CHECK(jq_map_put(&core->log_readers, reader->token, reader) == JQ_OK);
     jq_dlist_append(&peer->readers, &reader->in_peer);
-    jq_dlist_append(&job->readers, &reader->in_job);
+    jq_dlist_append(&job->extra->readers, &reader->in_job);
     if (job->state == JQ_RUNNING)
         pass_on(core, reader);
     return JQ_OK;

@@ -217,7 +217,7 @@ void jq_result_of_job(const struct jq_job *job, struct jq_result *ret)
         .state = job->state,
         .attempt = job->attempt,
         .worker = jq_blob_view(job->ran_on),
-        .created_at = job->created_at,
+        .created_at = job->fixed.created_at,
         .started_at = job->started_at,
     };
     if (job->result)

@@ -31,6 +31,12 @@ struct jq_job *jq_job_new(struct jq_queue *queue,
 /* The same from what was stored of it: its fixed parts, in the state READY. */
 struct jq_job *jq_job_of_record(struct jq_queue *queue, const struct jq_job_record *record);
 void jq_job_free(struct jq_job *job); /* must be in no container */
+/* Its memory stays until nobody holds what is fixed of it. */
+void jq_job_fixed_drop(struct jq_job_fixed *fixed);
+size_t jq_job_bytes(const struct jq_job *job); /* payload, handler, title, key, options */
+/* As its row says it. */
+uint64_t jq_job_stored_flags(const struct jq_job *job);
+uint64_t jq_job_stored_session(const struct jq_job *job);
 struct jq_job *jq_job_find(const struct jq_core *core, uint64_t id);
 struct jq_job *jq_job_find_key(const struct jq_core *core, struct jq_view key);
 struct jq_view jq_job_payload(const struct jq_job *job);
@@ -39,6 +45,18 @@ struct jq_view jq_job_title(const struct jq_job *job);
 struct jq_view jq_job_key(const struct jq_job *job);
 struct jq_view jq_job_options(const struct jq_job *job);
 void jq_job_record(const struct jq_job *job, struct jq_job_record *ret);
+static inline jq_ns jq_job_due_at(const struct jq_job *job)
+{
+    return job->extra ? job->extra->due_at : 0;
+}
+static inline struct jq_blob *jq_job_history(const struct jq_job *job)
+{
+    return job->extra ? job->extra->history : NULL;
+}
+static inline uint64_t jq_job_spared_of(const struct jq_job *job)
+{
+    return job->extra ? job->extra->spared_of : 0;
+}
 /* Room for one move of this job: after it jq_job_move and jq_job_place cannot fail. */
 JQ_MUST_USE enum jq_err jq_job_reserve(struct jq_core *core, struct jq_job *job);
 /* For jq_job_add of so many new ones. */
@@ -77,7 +95,8 @@ const char *jq_options_fault(const struct jq_job_options *options, struct jq_vie
 /* Decodes the options of a new or loaded job; nothing for a job without any. INVAL: they are no
  * job_options (a loaded job counts as damaged then). ENOMEM. The job owns what is made. */
 JQ_MUST_USE enum jq_err jq_extra_make(struct jq_core *core, struct jq_job *job);
-JQ_MUST_USE enum jq_err jq_extra_need(struct jq_job *job); /* it has one from now on; ENOMEM */
+/* It has one from now on: before it gets what is in there. ENOMEM. */
+JQ_MUST_USE enum jq_err jq_extra_need(struct jq_job *job);
 void jq_extra_free(struct jq_job *job);
 /* A new job, or with NULL a loaded one, is about to be placed: what it names counts from now on,
  * and its state is that in which it waits. Made and reserved before. */
@@ -162,6 +181,7 @@ JQ_MUST_USE enum jq_err jq_history_add(struct jq_job *job, const struct jq_attem
 /* The attempt that runs now came to nothing: its worker lost it, or gave it back. */
 JQ_MUST_USE enum jq_err jq_history_lost(const struct jq_core *core, struct jq_job *job,
                                         const char *reason);
+JQ_MUST_USE enum jq_err jq_history_restore(struct jq_job *job, struct jq_view history);
 uint32_t jq_history_count(struct jq_view history);
 
 /* ---- unique.c ---- */

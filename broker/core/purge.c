@@ -23,13 +23,14 @@ bool jq_purge_dooms(const struct jq_job *job)
 {
     const uint64_t before = job->queue->purge_before;
 
-    return job->id < before && is_waiting(job->state) && job->spared_of != before;
+    return job->id < before && is_waiting(job->state) && jq_job_spared_of(job) != before;
 }
 
+/* One that comes back has an extra: jq_job_reserve. One that ends needs none. */
 void jq_purge_spare(struct jq_job *job)
 {
-    if (job->id < job->queue->purge_before)
-        job->spared_of = job->queue->purge_before;
+    if (job->extra && job->id < job->queue->purge_before)
+        job->extra->spared_of = job->queue->purge_before;
 }
 
 void jq_purge_start(struct jq_core *core, struct jq_queue *queue, uint64_t *ret_count)

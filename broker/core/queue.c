@@ -16,7 +16,7 @@ static int64_t rank_of(const struct jq_job *job)
 
     if (aging_ms == 0)
         return job->priority;
-    return (int64_t)job->priority * (int64_t)aging_ms + job->created_at / 1000000;
+    return (int64_t)job->priority * (int64_t)aging_ms + job->fixed.created_at / 1000000;
 }
 
 static struct jq_order_key key_of(const struct jq_job *job)

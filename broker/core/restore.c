@@ -43,9 +43,25 @@ static enum jq_err restore_tied(struct jq_core *core, struct jq_job *job)
 {
     struct jq_client *client;
 
-    JQ_TRY(jq_client_get(core, job->owner, &client));
+    JQ_TRY(jq_client_get(core, job->fixed.owner, &client));
     client->stored = true;
+    JQ_TRY(jq_extra_need(job));
     jq_client_tie(client, job);
+    return JQ_OK;
+}
+
+/* When it is due, and whether the purge of its queue is not for it. */
+static enum jq_err restore_times(struct jq_job *job, const struct jq_job_record *record)
+{
+    const uint64_t purge = job->queue->purge_before;
+    const bool spared = (record->flags & JQ_JOB_STORED_SPARED) && record->state != JQ_RUNNING &&
+                        purge && record->session == purge;
+
+    if (!record->due_at && !spared)
+        return JQ_OK;
+    JQ_TRY(jq_extra_need(job));
+    job->extra->due_at = record->due_at;
+    job->extra->spared_of = spared ? purge : 0;
     return JQ_OK;
 }
 
@@ -58,8 +74,9 @@ static enum jq_err place(struct jq_core *core, struct jq_job *job,
         if (!job->ran_on)
             return JQ_ENOMEM;
     }
-    if (record->history.size && !(job->history = jq_blob_new(record->history)))
-        return JQ_ENOMEM;
+    if (record->history.size)
+        JQ_TRY(jq_history_restore(job, record->history));
+    JQ_TRY(restore_times(job, record));
     const enum jq_err err = jq_extra_make(core, job);
     job->damaged |= err == JQ_EINVAL;
     if (err == JQ_ENOMEM || jq_edge_prepare(core, job) != JQ_OK)
@@ -78,7 +95,7 @@ static enum jq_err place(struct jq_core *core, struct jq_job *job,
         job->queue->excess += !jq_purge_dooms(job);
         jq_job_store(core, job);
     }
-    const bool tied = job->flags & JQ_JOB_TIE && job->owner && !job->retried;
+    const bool tied = job->flags & JQ_JOB_TIE && job->fixed.owner && !job->retried;
     return tied ? restore_tied(core, job) : JQ_OK;
 }
 
@@ -97,18 +114,15 @@ enum jq_err jq_core_restore_job(struct jq_core *core, const struct jq_job_record
     job->crashes = record->crashes;
     job->fence = record->fence;
     job->started_at = record->started_at;
-    job->due_at = record->due_at;
     job->failures = record->failures;
     job->cancel_asked = (record->flags & JQ_JOB_STORED_CANCEL) != 0;
     job->retried = (record->flags & JQ_JOB_STORED_RETRIED) != 0;
     job->after_retried = (record->flags & JQ_JOB_STORED_AFTER_RETRIED) != 0;
-    const bool spared = (record->flags & JQ_JOB_STORED_SPARED) && record->state != JQ_RUNNING;
-    job->spared_of = spared && record->session == queue->purge_before ? queue->purge_before : 0;
     job->damaged = record->damaged;
     job->restored = true;
     job->stored = true;
     const enum jq_err err = place(core, job, record);
-    if (err != JQ_OK && !jq_dlink_used(&job->in_all))
+    if (err != JQ_OK && !jq_job_find(core, record->id)) /* not placed */
         jq_job_free(job);
     return err;
 }

@@ -12,7 +12,7 @@ void jq_kept_ended(struct jq_core *core, struct jq_job *job)
 {
     struct jq_queue *queue = job->queue;
 
-    job->result->kept_bytes = (uint64_t)JQ_KEPT_ROW_BYTES + job->bytes->size +
+    job->result->kept_bytes = (uint64_t)JQ_KEPT_ROW_BYTES + jq_job_bytes(job) +
                               (job->result_bytes ? job->result_bytes->size : 0);
     queue->kept++;
     queue->kept_bytes += job->result->kept_bytes;

@@ -13,7 +13,7 @@ static const struct jq_job_options none;
 
 static const struct jq_job_options *options_of(const struct jq_job *job)
 {
-    return job->extra ? &job->extra->options : &none;
+    return job->extra ? job->extra->options : &none;
 }
 
 uint32_t jq_retry_attempts_max(const struct jq_job *job)
@@ -82,7 +82,7 @@ enum jq_err jq_retry(struct jq_core *core, struct jq_job *job, const struct jq_o
     JQ_TRY(jq_history_add(job, &attempt));
     job->failures++;
     job->fence_done = true;
-    job->due_at = jq_timer_after(core, backoff_of(core, job, job->failures));
+    job->extra->due_at = jq_timer_after(core, backoff_of(core, job, job->failures));
     jq_job_move(core, job, jq_extra_waits_in(core, job));
     return JQ_OK;
 }

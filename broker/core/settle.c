@@ -16,7 +16,7 @@ static enum jq_err give_back(struct jq_core *core, struct jq_job *job, uint64_t 
     JQ_TRY(jq_job_reserve(core, job));
     JQ_TRY(jq_history_lost(core, job, "given back"));
     core->count.returned++;
-    job->due_at = ms ? jq_timer_after(core, ms) : 0;
+    job->extra->due_at = ms ? jq_timer_after(core, ms) : 0;
     jq_job_move(core, job, ms ? JQ_DELAYED : JQ_READY);
     return JQ_OK;
 }
@@ -24,8 +24,9 @@ static enum jq_err give_back(struct jq_core *core, struct jq_job *job, uint64_t 
 static enum jq_err extend(struct jq_core *core, struct jq_job *job, uint64_t ms)
 {
     JQ_TRY(jq_job_reserve(core, job));
+    JQ_TRY(jq_extra_need(job));
     jq_hold_by_receipt(core, job);
-    job->due_at = jq_timer_after(core, ms);
+    job->extra->due_at = jq_timer_after(core, ms);
     jq_timer_update(core, job);
     jq_job_store(core, job);
     return JQ_OK;

@@ -5,7 +5,7 @@
  *
  *   bytes    blob.c     counted bytes, names
  *   jobs     job.c      every job in memory, and the one function that moves them
- *   extras   extra.c    options of the jobs that have any, and the state that they begin in
+ *   extras   extra.c    what few jobs have: options, and the state that they begin in; times
  *   timers   timer.c    delays, expiries, timed leases
  *   edges    edge.c     which jobs wait for which
  *   limits   limit.c    limits and mutexes: who runs under them, who waits
@@ -103,11 +103,21 @@ enum jq_hold {
     JQ_HOLD_FULL,  /* it came back while its queue was full */
 };
 
-/* Of jobs with options, and of jobs that others wait for. Owned by extra.c. */
+/* What few jobs have: those with options, that others wait for, that wait for a time, have been
+ * tried before, are tied to a client. Made when first needed; it stays. Owned by extra.c. */
 struct jq_extra {
-    struct jq_job_options options; /* decoded: views into job->bytes */
+    const struct jq_job_options *options; /* decoded: views into the job; without any: zeros */
     struct jq_job *job;
-    struct jq_edge *edges; /* BLOCKED for edges: one for each of options.after; owned */
+    jq_ns due_at;                  /* DELAYED: until then; RUNNING: end of a timed lease, 0: none */
+    jq_ns expires_at;              /* when it has not started by then; 0: never */
+    jq_ms timer_at;                /* monotonic */
+    struct jq_heap_node in_timers; /* core->timers */
+    bool timer_expires;            /* what timer_at means: its time is over */
+    struct jq_blob *history;       /* encoded attempt records; NULL: none */
+    uint64_t spared_of;      /* this purge_before of its queue is not for it: it came back later */
+    struct jq_dlink in_tied; /* client->tied */
+    struct jq_dlist readers; /* struct jq_log_reader.in_job */
+    struct jq_edge *edges;   /* BLOCKED for edges: one for each of options.after; owned */
     uint32_t edges_count;
     uint32_t edges_left;            /* of older jobs that live */
     uint64_t doomed_by;             /* this older job did not end as it should: skipped soon */
@@ -166,55 +176,44 @@ struct jq_use {
     struct jq_dlink in_holders; /* RUNNING */
 };
 
+/* One for each of very many: what few have is in struct jq_extra. First what a submit, a grant and
+ * an end touch. */
 struct jq_job {
     uint64_t id;
     struct jq_queue *queue;
-    enum jq_job_state state;
-    int32_t priority;
-    uint64_t flags; /* JQ_JOB_... of the submitter */
-    bool cancel_asked;
-    bool restored; /* was in the store when this incarnation started */
-    bool stored;   /* a JOB_PUT has been in an earlier operation */
-    bool damaged;  /* its bytes in the store do not fit their checksum */
-    bool in_sorted;
-    bool is_item;
-    uint64_t spared_of; /* this purge_before of its queue is not for it: it came back later */
-    uint64_t seen;      /* the HELLO that named it last */
-    uint32_t attempt, crashes;
-    uint64_t fence;
+    struct jq_dlink in_place; /* READY: queue->fresh; RUNNING: worker->jobs; DELAYED, BLOCKED:
+                                 queue->waiting; ended: core->ended */
     struct jq_worker *worker; /* RUNNING: who holds it */
-    struct jq_blob *ran_on;   /* name of the worker that runs it or ran it last; may be NULL */
-    uint64_t owner;           /* client session */
-    jq_ns created_at, started_at;
-    enum jq_hold hold;             /* BLOCKED: why */
-    bool quarantined;              /* FAILED as its workers kept dying */
-    bool fence_done;               /* not RUNNING: the outcome of `fence` was accepted */
-    bool retried;                  /* it had ended, and lives again */
-    bool after_retried;            /* a job that it waits for had been retried before it came */
-    bool timer_expires;            /* what timer_at means: its time is over */
-    jq_ns due_at;                  /* DELAYED: until then; RUNNING: end of a timed lease, 0: none */
-    jq_ns expires_at;              /* when it has not started by then; 0: never */
-    uint32_t failures;             /* attempts that count against attempts_max */
-    struct jq_blob *history;       /* encoded attempt records; NULL: none */
-    struct jq_extra *extra;        /* NULL: none */
-    jq_ms timer_at;                /* monotonic */
-    struct jq_heap_node in_timers; /* core->timers */
-    struct jq_blob *bytes;         /* payload, handler, title, key, options: one after the other */
-    uint32_t payload_size, options_size;
-    uint16_t handler_size, title_size, key_size;
-    struct jq_dlink in_all;      /* core->all */
-    struct jq_dlink in_place;    /* READY: queue->fresh; RUNNING: worker->jobs; DELAYED, BLOCKED:
-                                    queue->waiting; ended: core->ended */
+    struct jq_extra *extra;   /* NULL: none */
+    uint64_t fence;
+    enum jq_job_state state : 8;
+    enum jq_hold hold : 8; /* BLOCKED: why */
+    uint8_t flags;         /* JQ_JOB_... of the submitter */
+    bool cancel_asked : 1;
+    bool restored : 1; /* was in the store when this incarnation started */
+    bool stored : 1;   /* a JOB_PUT has been in an earlier operation */
+    bool damaged : 1;  /* its bytes in the store do not fit their checksum */
+    bool in_sorted : 1;
+    bool is_item : 1;
+    bool seen : 1;          /* the HELLO that is being worked on named it */
+    bool quarantined : 1;   /* FAILED as its workers kept dying */
+    bool fence_done : 1;    /* not RUNNING: the outcome of `fence` was accepted */
+    bool retried : 1;       /* it had ended, and lives again */
+    bool after_retried : 1; /* a job that it waits for had been retried before it came */
+    int32_t priority;
     struct jq_heap_node in_heap; /* READY: queue->sorted */
-    struct jq_dlink in_tied;     /* client->tied */
-    struct jq_job *same_hash;    /* keys with the hash of this one */
-    uint64_t op_batch;           /* its state is op `op_index` of this batch */
+    uint32_t attempt, crashes;
+    uint32_t failures; /* attempts that count against attempts_max */
     uint32_t op_index;
+    uint64_t op_batch;      /* its state is op `op_index` of this batch */
+    struct jq_blob *ran_on; /* name of the worker that runs it or ran it last; may be NULL */
+    jq_ns started_at;
     struct jq_dlist waits;           /* struct jq_wait_link.in_job; those with states first */
-    struct jq_dlist readers;         /* struct jq_log_reader.in_job */
     uint64_t end_batch;              /* ended: durable with this batch; else 0 */
     struct jq_result_record *result; /* ended; owned */
     struct jq_blob *result_bytes;
+    struct jq_job *same_hash;  /* keys with the hash of this one */
+    struct jq_job_fixed fixed; /* last: its bytes are behind it */
 };
 
 struct jq_peer {
@@ -297,7 +296,7 @@ struct jq_client {
     bool stored;              /* some request of it may be in the store */
     struct jq_dlist requests; /* by number */
     struct jq_dlist parked;   /* struct jq_lookup.in_client: SUBMITs that await the store */
-    struct jq_dlist tied;     /* struct jq_job.in_tied */
+    struct jq_dlist tied;     /* struct jq_extra.in_tied */
     jq_ms due_at;             /* not connected: tied jobs are cancelled, then it is forgotten */
     struct jq_heap_node in_due;
 };
@@ -432,8 +431,7 @@ struct jq_core {
     uint64_t ids_reserved; /* likewise once ids_batch is durable */
     uint64_t ids_batch;
 
-    struct jq_idmap jobs;        /* struct jq_job */
-    struct jq_dlist all;         /* every job in memory, in id order */
+    struct jq_idmap jobs;        /* struct jq_job: every job in memory, walked in id order */
     struct jq_dlist ended;       /* by end_batch */
     struct jq_map keys;          /* hash -> struct jq_job, chained */
     struct jq_map queues;        /* id -> struct jq_queue */
@@ -445,7 +443,7 @@ struct jq_core {
     struct jq_dlist purging;     /* queues with doomed jobs, in turn */
     struct jq_dlist uneven;      /* queues whose places or ready jobs have changed in number */
     struct jq_dlist hasty;       /* struct jq_getter.in_hasty */
-    struct jq_heap timers;       /* struct jq_job.in_timers, by timer_at */
+    struct jq_heap timers;       /* struct jq_extra.in_timers, by timer_at */
     struct jq_dlist resolving;   /* struct jq_extra.in_resolving: ended, and others wait for it; or
                                     to be skipped */
     struct jq_map uniques;       /* hash -> struct jq_job, chained */

@@ -26,6 +26,20 @@ struct jq_blob {
 /* Lanes of a queue whose jobs can be spilled. */
 enum { JQ_SPILL_LANES = 2 };
 
+/* What never changes of a job. Counted as blobs are; behind it are payload, handler, title, key and
+ * options, one after the other. */
+struct jq_job_fixed {
+    uint64_t owner; /* client session that submitted it */
+    jq_ns created_at;
+    uint32_t references;
+    uint32_t payload_size, options_size;
+    uint16_t handler_size, title_size, key_size;
+};
+static inline const uint8_t *jq_job_fixed_bytes(const struct jq_job_fixed *fixed)
+{
+    return (const uint8_t *)(fixed + 1);
+}
+
 /* Store rows keep no pointer of ours: views below are borrowed, from a blob that the operation's
  * owner holds, or (loads) from the store until the callback returns. */
 struct jq_job_record {
@@ -127,20 +141,19 @@ struct jq_worker_record {
 };
 
 enum jq_store_op_kind {
-    JQ_OP_NONE = 0, /* netted away */
-    JQ_OP_JOB_PUT,  /* job, whole; with result: it has ended already. `spilled`: among those */
-    JQ_OP_JOB_SET,  /* job: id, state, flags, attempt, crashes, fence, session, started_at, due_at,
-                       failures, worker, history; and result */
-    JQ_OP_JOB_DELETE,     /* job.id, its result too */
-    JQ_OP_JOB_SPILL,      /* job.id, lane, rank: a live row goes among the spilled as it is */
-    JQ_OP_SPILLED_PURGE,  /* purge: so many spilled rows, those that come first, are deleted */
-    JQ_OP_QUEUE_PUT,      /* queue, insert or replace */
-    JQ_OP_QUEUE_DELETE,   /* queue.id, and its jobs that have ended. It has no others, and nothing
-                             behind it in the batch is about one of its jobs. One long commit on
-                             disk: 0.25 s for each million ended jobs of any queue, and 2.3 us for
-                             each of its own. Who has very many deletes them in slices before
-                             (JQ_READ_OLDEST of the queue, JOB_DELETE) */
-    JQ_OP_REQUEST_PUT,    /* request */
+    JQ_OP_NONE = 0,      /* netted away */
+    JQ_OP_JOB_PUT,       /* job, whole; with result: it has ended already. `spilled`: among those */
+    JQ_OP_JOB_SET,       /* job, but for queue, priority and what is fixed; and result */
+    JQ_OP_JOB_DELETE,    /* job.id, its result too */
+    JQ_OP_JOB_SPILL,     /* job.id, lane, rank: a live row goes among the spilled as it is */
+    JQ_OP_SPILLED_PURGE, /* purge: so many spilled rows, those that come first, are deleted */
+    JQ_OP_QUEUE_PUT,     /* queue.record, insert or replace */
+    JQ_OP_QUEUE_DELETE,  /* queue.id, and its jobs that have ended. It has no others, and nothing
+                            behind it in the batch is about one of its jobs. One long commit on
+                            disk: 0.25 s for each million ended jobs of any queue, and 2.3 us for
+                            each of its own. Who has very many deletes them in slices before
+                            (JQ_READ_OLDEST of the queue, JOB_DELETE) */
+    JQ_OP_REQUEST_PUT,   /* request */
     JQ_OP_REQUEST_DELETE, /* request.session, request.number */
     JQ_OP_SESSION_DELETE, /* request.session: all its requests. Applied where it stands: PUTs after
                              it stay */
@@ -156,20 +169,39 @@ struct jq_spilled_purge {
     uint64_t before, count;
 };
 
+/* Of a job, as of jq_job_record. Small: a batch has many. */
+struct jq_op_job {
+    uint64_t id;
+    uint64_t flags, fence, session;
+    jq_ns started_at, due_at;
+    uint32_t attempt, crashes, failures;
+    uint32_t queue;
+    int32_t priority;
+    enum jq_job_state state;
+    bool spilled; /* as of jq_job_record, as are: */
+    uint8_t lane;
+    int64_t rank;
+    struct jq_job_fixed *fixed;       /* PUT; held by the op, as are: */
+    struct jq_blob *worker, *history; /* NULL: empty */
+};
+
 struct jq_store_op {
     enum jq_store_op_kind kind;
     bool has_result;
     bool from_spilled; /* JOB_SET, JOB_DELETE: the row is among the spilled till now, and leaves */
     union {
-        struct jq_job_record job;
-        struct jq_queue_record queue;
+        struct jq_op_job job;
+        struct {
+            uint32_t id;
+            const struct jq_queue_record *record; /* PUT; one of batch->queues */
+        } queue;
         struct jq_request_record request;
         struct jq_worker_record worker;
         struct jq_limit_record limit;
         struct jq_spilled_purge purge;
     } u;
     struct jq_result_record *result; /* has_result; borrowed until the batch is durable */
-    struct jq_blob *blobs[4];        /* what the views above point into; held by the op */
+    struct jq_blob *held;            /* what views above, or of the result, point into */
 };
 
 /* Counters of the whole store; one row. */
@@ -191,7 +223,9 @@ struct jq_batch {
     uint32_t count; /* operations, NONE included */
     uint32_t live;  /* operations that are not NONE */
     uint32_t capacity;
-    uint64_t bytes; /* payloads, results: to bound a batch */
+    uint32_t queues_capacity;
+    struct jq_queue_record *queues; /* owned; what QUEUE_PUTs point to once it is closed */
+    uint64_t bytes;                 /* payloads, results: to bound a batch */
     jq_ms opened_at;
 };
 

@@ -167,13 +167,13 @@ static uint64_t older(const struct jq_core *core, const struct accepting *a, uin
 {
     const struct jq_job *new = a->jobs[index], *job = NULL;
 
-    if (new->key_size) {
+    if (new->fixed.key_size) {
         job = jq_job_find_key(core, jq_job_key(new));
         if (!job && a->lookup && a->lookup->ids[index])
             return a->lookup->ids[index];
     }
     if (!job && new->extra)
-        job = jq_unique_find(core, &new->extra->options);
+        job = jq_unique_find(core, new->extra->options);
     return job ? job->id : 0;
 }
 
@@ -209,6 +209,8 @@ static enum jq_err prepare(struct jq_core *core, struct accepting *a)
         if (!a->jobs[i])
             return JQ_ENOMEM;
         JQ_TRY(jq_extra_make(core, a->jobs[i]));
+        if (spec.flags & JQ_JOB_TIE)
+            JQ_TRY(jq_extra_need(a->jobs[i]));
         JQ_TRY(jq_edge_prepare(core, a->jobs[i]));
         if (a->singly) /* as large as it can become: the bytes of the answer are made here, too */
             JQ_TRY(jq_buf_reserve(&a->each, ((size_t)i + 1) * 24));

@@ -19,18 +19,19 @@ jq_ns jq_timer_after(const struct jq_core *core, uint64_t ms)
     return core->now.wall + (jq_ns)(ms < left ? ms : left) * 1000000;
 }
 
-static jq_ms next_of(const struct jq_core *core, struct jq_job *job)
+static jq_ms next_of(const struct jq_core *core, const struct jq_job *job)
 {
+    struct jq_extra *extra = job->extra;
     jq_ms at = JQ_NEVER;
 
-    job->timer_expires = false;
+    extra->timer_expires = false;
     if (jq_state_is_terminal(job->state))
         return at;
-    if (job->due_at && (job->state == JQ_DELAYED || job->state == JQ_RUNNING))
-        at = mono_of(core, job->due_at);
-    if (job->expires_at && job->attempt == 0 && job->state != JQ_RUNNING) {
-        const jq_ms over = mono_of(core, job->expires_at);
-        job->timer_expires = over <= at;
+    if (extra->due_at && (job->state == JQ_DELAYED || job->state == JQ_RUNNING))
+        at = mono_of(core, extra->due_at);
+    if (extra->expires_at && job->attempt == 0 && job->state != JQ_RUNNING) {
+        const jq_ms over = mono_of(core, extra->expires_at);
+        extra->timer_expires = over <= at;
         at = jq_ms_min(at, over);
     }
     return at;
@@ -38,35 +39,40 @@ static jq_ms next_of(const struct jq_core *core, struct jq_job *job)
 
 void jq_timer_update(struct jq_core *core, struct jq_job *job)
 {
-    const bool holds = jq_heap_holds(&job->in_timers);
+    struct jq_extra *extra = job->extra;
 
-    if (!holds && !job->due_at && !job->expires_at)
+    if (!extra)
         return;
-    job->timer_at = next_of(core, job);
-    if (job->timer_at == JQ_NEVER) {
+    const bool holds = jq_heap_holds(&extra->in_timers);
+    if (!holds && !extra->due_at && !extra->expires_at)
+        return;
+    extra->timer_at = next_of(core, job);
+    if (extra->timer_at == JQ_NEVER) {
         if (holds)
-            jq_heap_remove(&core->timers, &job->in_timers);
+            jq_heap_remove(&core->timers, &extra->in_timers);
     } else if (holds) {
-        jq_heap_moved(&core->timers, &job->in_timers);
+        jq_heap_moved(&core->timers, &extra->in_timers);
     } else {
-        JQ_CHECK(jq_heap_put(&core->timers, &job->in_timers) == JQ_OK);
+        JQ_CHECK(jq_heap_put(&core->timers, &extra->in_timers) == JQ_OK);
     }
 }
 
-static enum jq_err due(struct jq_core *core, struct jq_job *job)
+static enum jq_err due(struct jq_core *core, struct jq_extra *extra)
 {
-    if (job->timer_expires && jq_settling(core)) {
+    struct jq_job *job = extra->job;
+
+    if (extra->timer_expires && jq_settling(core)) {
         /* It may run already: its worker is not back yet. */
-        job->timer_at = core->settled_at;
-        jq_heap_moved(&core->timers, &job->in_timers);
+        extra->timer_at = core->settled_at;
+        jq_heap_moved(&core->timers, &extra->in_timers);
         return JQ_OK;
     }
-    if (job->timer_expires)
+    if (extra->timer_expires)
         return jq_job_end(core, job, JQ_EXPIRED, "it had not started when its time was over");
     if (job->state == JQ_RUNNING)
         return jq_hold_give_up(core, job, false); /* its lease is over */
     JQ_TRY(jq_job_reserve(core, job));
-    job->due_at = 0;
+    extra->due_at = 0;
     jq_job_move(core, job, JQ_READY);
     return JQ_OK;
 }
@@ -74,17 +80,18 @@ static enum jq_err due(struct jq_core *core, struct jq_job *job)
 enum jq_err jq_timer_tick(struct jq_core *core)
 {
     for (struct jq_heap_node *node; (node = jq_heap_first(&core->timers));) {
-        struct jq_job *job = JQ_ELEMENT(node, struct jq_job, in_timers);
-        if (job->timer_at > core->now.mono)
+        struct jq_extra *extra = JQ_ELEMENT(node, struct jq_extra, in_timers);
+        if (extra->timer_at > core->now.mono)
             return JQ_OK;
-        JQ_TRY(due(core, job));
+        JQ_TRY(due(core, extra));
     }
     return JQ_OK;
 }
 
 enum jq_err jq_timer_start(struct jq_core *core)
 {
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->all, at));)
-        jq_timer_update(core, JQ_ELEMENT(at, struct jq_job, in_all));
+    for (struct jq_job *job = jq_idmap_first(&core->jobs); job;
+         job = jq_idmap_next(&core->jobs, job->id))
+        jq_timer_update(core, job);
     return jq_timer_tick(core);
 }

@@ -21,7 +21,7 @@ struct jq_job *jq_unique_find(const struct jq_core *core, const struct jq_job_op
         return NULL;
     for (struct jq_job *at = jq_map_find(&core->uniques, jq_name_hash(core, options->unique)); at;
          at = at->extra->same_unique)
-        if (jq_view_equal(at->extra->options.unique, options->unique) &&
+        if (jq_view_equal(at->extra->options->unique, options->unique) &&
             counts(at->state, options->unique_while) && !jq_purge_dooms(at) &&
             (!found || at->id < found->id))
             found = at;
@@ -30,7 +30,7 @@ struct jq_job *jq_unique_find(const struct jq_core *core, const struct jq_job_op
 
 void jq_unique_add(struct jq_core *core, struct jq_job *job)
 {
-    const struct jq_view name = job->extra->options.unique;
+    const struct jq_view name = job->extra->options->unique;
 
     if (!name.size)
         return;
@@ -41,7 +41,7 @@ void jq_unique_add(struct jq_core *core, struct jq_job *job)
 
 void jq_unique_remove(struct jq_core *core, struct jq_job *job)
 {
-    const struct jq_view name = job->extra->options.unique;
+    const struct jq_view name = job->extra->options->unique;
 
     if (!name.size)
         return;

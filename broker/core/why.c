@@ -77,8 +77,8 @@ static struct jq_job_options options_of(const struct jq_job *job)
     struct jq_reader r = jq_reader(jq_job_options(job));
 
     if (job->extra)
-        return job->extra->options;
-    if (job->options_size && jq_job_options_read(&r, &options) != JQ_OK)
+        return *job->extra->options;
+    if (job->fixed.options_size && jq_job_options_read(&r, &options) != JQ_OK)
         options = (struct jq_job_options){ 0 };
     return options;
 }
@@ -97,7 +97,8 @@ static void describe(const struct jq_core *core, const struct jq_job *job, char 
                  span_of(core->now.wall - job->started_at).text,
                  JQ_VIEW_ARG(jq_blob_view(job->ran_on)));
     else if (job->state == JQ_DELAYED)
-        snprintf(text, size, "is delayed: %s left", span_of(job->due_at - core->now.wall).text);
+        snprintf(text, size, "is delayed: %s left",
+                 span_of(jq_job_due_at(job) - core->now.wall).text);
     else
         snprintf(text, size, "is %s", jq_state_name(job->state));
 }
@@ -155,7 +156,7 @@ static bool why_limit(const struct jq_core *core, const struct jq_job *job, stru
 
 static void why_delay(const struct jq_core *core, const struct jq_job *job, struct jq_reasons *b)
 {
-    const jq_ns left = job->due_at - core->now.wall;
+    const jq_ns left = jq_job_due_at(job) - core->now.wall;
     const uint64_t left_ms = left > 0 ? (uint64_t)left / 1000000 : 0;
 
     if (job->failures)
@@ -180,7 +181,7 @@ static const struct jq_job *why_blocked(const struct jq_core *core, const struct
                        (unsigned long long)job->queue->maxsize);
     else if (job->hold == JQ_HOLD_LIMIT && !why_limit(core, job, b))
         jq_reasons_add(b, "limit", 0, "what it waited for is free: it goes on now");
-    if (job->due_at > core->now.wall)
+    if (jq_job_due_at(job) > core->now.wall)
         why_delay(core, job, b);
     return parent;
 }
@@ -308,10 +309,11 @@ static void why_running(const struct jq_core *core, const struct jq_job *job, st
     if (job->cancel_asked)
         jq_reasons_add(b, "cancelling", job->attempt,
                        "cancelled; its worker has been told to end it");
-    if (is_item && job->due_at)
+    if (is_item && jq_job_due_at(job))
         jq_reasons_add(b, "running", job->attempt,
                        "attempt %u: taken by %.*s for %s; its lease ends in %s", job->attempt,
-                       JQ_VIEW_ARG(name), ran.text, span_of(job->due_at - core->now.wall).text);
+                       JQ_VIEW_ARG(name), ran.text,
+                       span_of(jq_job_due_at(job) - core->now.wall).text);
     else
         jq_reasons_add(b, "running", job->attempt, "attempt %u %s %.*s for %s%s", job->attempt,
                        is_item ? "is held by" : "runs on worker", JQ_VIEW_ARG(name), ran.text,

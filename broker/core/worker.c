@@ -332,5 +332,5 @@ bool jq_worker_has_tags(const struct jq_worker *worker, struct jq_records needs)
 
 bool jq_worker_fits(const struct jq_worker *worker, const struct jq_job *job)
 {
-    return !job->extra || jq_worker_has_tags(worker, job->extra->options.needs);
+    return !job->extra || jq_worker_has_tags(worker, job->extra->options->needs);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/store/op_job.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 
@@ -57,8 +58,9 @@ static struct jq_memory_result *make_result(const struct jq_result_record *from)
 /* A SET makes a row too, without the fixed bytes: apply takes its worker and result from it. */
 static enum jq_err make_job(const struct jq_store_op *op, void **ret_made)
 {
-    const struct jq_job_record *from = &op->u.job;
+    struct jq_job_record record, *const from = &record;
     const bool whole = op->kind == JQ_OP_JOB_PUT;
+    jq_op_job(op, from);
     const size_t size = whole ? from->handler.size + from->title.size + from->key.size +
                                     from->options.size + from->payload.size
                               : 0;
@@ -155,7 +157,7 @@ enum jq_err jq_memory_row_make(const struct jq_store_op *op, void **ret_made)
     case JQ_OP_JOB_SET:
         return make_job(op, ret_made);
     case JQ_OP_QUEUE_PUT:
-        return make_queue(&op->u.queue, ret_made);
+        return make_queue(op->u.queue.record, ret_made);
     case JQ_OP_REQUEST_PUT:
         return make_request(&op->u.request, ret_made);
     case JQ_OP_WORKER_PUT:
@@ -254,7 +256,7 @@ enum jq_err jq_memory_rows_reserve(struct jq_memory_rows *rows, const struct jq_
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct jq_store_op *op = &batch->ops[i];
         jobs += op->kind == JQ_OP_JOB_PUT;
-        keys += op->kind == JQ_OP_JOB_PUT && op->u.job.key.size > 0;
+        keys += op->kind == JQ_OP_JOB_PUT && op->u.job.fixed->key_size > 0;
         queues += op->kind == JQ_OP_QUEUE_PUT;
         requests += op->kind == JQ_OP_REQUEST_PUT;
         workers += op->kind == JQ_OP_WORKER_PUT;
@@ -319,7 +321,7 @@ static void job_set(struct jq_memory_rows *rows, struct jq_memory_job *from)
     free_job(from);
 }
 
-static void job_spill(struct jq_memory_rows *rows, const struct jq_job_record *from)
+static void job_spill(struct jq_memory_rows *rows, const struct jq_op_job *from)
 {
     struct jq_memory_job *job = jq_memory_rows_job(rows, from->id);
 

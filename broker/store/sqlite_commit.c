@@ -3,6 +3,7 @@
  * sqlite_commit.c - one batch, one transaction. Store thread. */
 #include <string.h>
 
+#include "broker/store/op_job.h"
 #include "broker/store/sqlite.h"
 
 enum { ROW_BYTES = 256 }; /* about what a row takes beside its payload */
@@ -115,11 +116,12 @@ static int jobs_delete(struct jq_sqlite *sqlite, uint64_t first, uint64_t last)
 
 static int job_put(struct jq_sqlite *sqlite, const struct jq_store_op *op)
 {
-    const struct jq_job_record *job = &op->u.job;
-    const bool ended = jq_state_is_terminal(job->state);
+    struct jq_job_record record, *const job = &record;
+    const bool ended = jq_state_is_terminal(op->u.job.state);
     const enum jq_sql which = ended ? JQ_SQL_ENDED_PUT : JQ_SQL_JOB_PUT;
     int code = SQLITE_OK;
 
+    jq_op_job(op, job);
     if (job->id <= sqlite->top_id)
         code = job_replace(sqlite, job->id);
     if (code == SQLITE_OK && job->spilled) {
@@ -169,7 +171,10 @@ static int job_end(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool 
                    bool *ret_found)
 {
     const enum jq_sql which = op->from_spilled ? JQ_SQL_SPILLED_END : JQ_SQL_JOB_END;
-    int code = jq_row_bind_set(sqlite, which, 1, &op->u.job);
+    struct jq_job_record job;
+
+    jq_op_job(op, &job);
+    int code = jq_row_bind_set(sqlite, which, 1, &job);
 
     if (code == SQLITE_OK)
         code = run_with_result(sqlite, which, op);
@@ -179,7 +184,7 @@ static int job_end(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool 
         *ret_moved = true;
         return op->has_result ? jq_sqlite_output_put(sqlite, op->u.job.id, op->result) : SQLITE_OK;
     }
-    code = run_with_set(sqlite, JQ_SQL_ENDED_SET, &op->u.job);
+    code = run_with_set(sqlite, JQ_SQL_ENDED_SET, &job);
     *ret_found = sqlite3_changes(sqlite->db) > 0;
     return code == SQLITE_OK && *ret_found && op->has_result ? replace_result(sqlite, op) : code;
 }
@@ -210,21 +215,30 @@ static int jobs_end(struct jq_sqlite *sqlite, const struct jq_batch *batch, uint
 
 static int job_set(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool *ret_found)
 {
-    const struct jq_job_record *job = &op->u.job;
+    struct jq_job_record job;
 
+    jq_op_job(op, &job);
     if (op->from_spilled)
-        return jq_sqlite_spilled_set(sqlite, job, ret_found);
-    int code = run_with_set(sqlite, JQ_SQL_JOB_SET, job);
+        return jq_sqlite_spilled_set(sqlite, &job, ret_found);
+    int code = run_with_set(sqlite, JQ_SQL_JOB_SET, &job);
     if (code != SQLITE_OK || sqlite3_changes(sqlite->db) > 0)
         return code;
     /* An ended job that lives again, without its result. */
-    code = run_with_set(sqlite, JQ_SQL_JOB_REVIVE, job);
+    code = run_with_set(sqlite, JQ_SQL_JOB_REVIVE, &job);
     *ret_found = sqlite3_changes(sqlite->db) > 0;
     if (code == SQLITE_OK && *ret_found)
-        code = jq_sqlite_run_with_id(sqlite, JQ_SQL_ENDED_DELETE, job->id);
+        code = jq_sqlite_run_with_id(sqlite, JQ_SQL_ENDED_DELETE, job.id);
     if (code == SQLITE_OK && *ret_found)
-        code = jq_sqlite_outputs_delete(sqlite, job->id, job->id);
+        code = jq_sqlite_outputs_delete(sqlite, job.id, job.id);
     return code;
+}
+
+static int job_spill(struct jq_sqlite *sqlite, const struct jq_store_op *op, bool *ret_found)
+{
+    struct jq_job_record job;
+
+    jq_op_job(op, &job);
+    return jq_sqlite_job_spill(sqlite, &job, ret_found);
 }
 
 static int run_bound(struct jq_sqlite *sqlite, enum jq_sql which, int code)
@@ -248,7 +262,7 @@ static int other(struct jq_sqlite *sqlite, const struct jq_store_op *op)
 
     switch (op->kind) {
     case JQ_OP_QUEUE_PUT:
-        code = jq_row_bind_queue(sqlite, JQ_SQL_QUEUE_PUT, &op->u.queue);
+        code = jq_row_bind_queue(sqlite, JQ_SQL_QUEUE_PUT, op->u.queue.record);
         return run_bound(sqlite, JQ_SQL_QUEUE_PUT, code);
     case JQ_OP_QUEUE_DELETE:
         return queue_delete(sqlite, op->u.queue.id);
@@ -307,7 +321,7 @@ static int apply(struct jq_sqlite *sqlite, const struct jq_batch *batch, uint32_
     } else if (op->kind == JQ_OP_JOB_SET) {
         code = job_set(sqlite, op, ret_found);
     } else if (op->kind == JQ_OP_JOB_SPILL) {
-        code = jq_sqlite_job_spill(sqlite, &op->u.job, ret_found);
+        code = job_spill(sqlite, op, ret_found);
     } else if (op->kind == JQ_OP_SPILLED_PURGE) {
         code = jq_sqlite_spilled_purge(sqlite, &op->u.purge, ret_found);
     } else {

@@ -93,7 +93,8 @@ static uint64_t count_doomed(const struct memory *memory, const struct jq_batch 
         const struct jq_store_op *op = &batch->ops[i];
         const struct jq_memory_job *row = jq_memory_rows_job(&memory->rows, op->u.job.id);
         if (op->kind == JQ_OP_JOB_PUT)
-            count += is_doomed(&op->u.job, purge);
+            count += op->u.job.spilled && op->u.job.queue == purge->queue &&
+                     op->u.job.lane == purge->lane && op->u.job.id < purge->before;
         else if (op->kind == JQ_OP_JOB_SPILL)
             count += row && row->record.queue == purge->queue && op->u.job.lane == purge->lane &&
                      op->u.job.id < purge->before;

@@ -26,7 +26,7 @@ enum jq_err jq_heap_reserve(struct jq_heap *heap, size_t more)
         return JQ_OK;
     size_t capacity = heap->capacity ? heap->capacity : FIRST_CAPACITY;
     while (capacity - heap->count < more) {
-        if (capacity > SIZE_MAX / sizeof *heap->nodes / 2)
+        if (capacity > UINT32_MAX / 2)
             return JQ_ENOMEM;
         capacity *= 2;
     }
@@ -41,7 +41,7 @@ enum jq_err jq_heap_reserve(struct jq_heap *heap, size_t more)
 static void set_at(struct jq_heap *heap, size_t index, struct jq_heap_node *node)
 {
     heap->nodes[index] = node;
-    node->place = index + 1;
+    node->place = (uint32_t)index + 1;
 }
 
 static void sift_up(struct jq_heap *heap, size_t index, struct jq_heap_node *node)

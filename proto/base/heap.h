@@ -8,12 +8,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "proto/base/err.h"
 
 /* Embedded in the element. */
 struct jq_heap_node {
-    size_t place; /* index + 1; 0: in no heap */
+    uint32_t place; /* index + 1; 0: in no heap */
 };
 
 typedef bool jq_heap_before_fn(const struct jq_heap_node *a, const struct jq_heap_node *b);

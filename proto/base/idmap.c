@@ -14,7 +14,7 @@ enum {
 struct jq_idmap_page {
     uint64_t key; /* in `pages` */
     uint32_t used;
-    struct jq_idmap_page *next_spare;
+    struct jq_idmap_page *lower, *higher; /* a spare one: `higher` is the next spare */
     void *values[PAGE_IDS];
 };
 
@@ -25,7 +25,7 @@ static uint64_t key_of(uint64_t id)
 
 static void spare(struct jq_idmap *map, struct jq_idmap_page *page)
 {
-    page->next_spare = map->spares;
+    page->higher = map->spares;
     map->spares = page;
     map->spare_count++;
 }
@@ -37,7 +37,7 @@ void jq_idmap_fini(struct jq_idmap *map)
     for (size_t at = 0; (page = jq_map_next(&map->pages, &at));)
         jq_free(page);
     while ((page = map->spares)) {
-        map->spares = page->next_spare;
+        map->spares = page->higher;
         jq_free(page);
     }
     jq_map_fini(&map->pages);
@@ -65,6 +65,31 @@ static struct jq_idmap_page *find_page(const struct jq_idmap *map, uint64_t id)
     return map->last && map->last->key == key ? map->last : jq_map_find(&map->pages, key);
 }
 
+/* Nearly always the highest; else looked for from both ends. */
+static void link_page(struct jq_idmap *map, struct jq_idmap_page *page)
+{
+    struct jq_idmap_page *below = map->highest, *above = map->lowest;
+
+    while (below && below->key > page->key && above->key < page->key) {
+        below = below->lower;
+        above = above->higher;
+    }
+    if (below && below->key > page->key)
+        below = above->lower;
+    else
+        above = below ? below->higher : NULL;
+    page->lower = below;
+    page->higher = above;
+    *(below ? &below->higher : &map->lowest) = page;
+    *(above ? &above->lower : &map->highest) = page;
+}
+
+static void unlink_page(struct jq_idmap *map, struct jq_idmap_page *page)
+{
+    *(page->lower ? &page->lower->higher : &map->lowest) = page->higher;
+    *(page->higher ? &page->higher->lower : &map->highest) = page->lower;
+}
+
 static struct jq_idmap_page *make_page(struct jq_idmap *map, uint64_t id)
 {
     if (!map->spares && jq_idmap_reserve(map, 1) != JQ_OK)
@@ -73,9 +98,10 @@ static struct jq_idmap_page *make_page(struct jq_idmap *map, uint64_t id)
     const uint64_t key = key_of(id);
     if (jq_map_put(&map->pages, key, page) != JQ_OK)
         return NULL;
-    map->spares = page->next_spare;
+    map->spares = page->higher;
     map->spare_count--;
     page->key = key;
+    link_page(map, page);
     return page;
 }
 
@@ -100,6 +126,46 @@ void *jq_idmap_find(const struct jq_idmap *map, uint64_t id)
 {
     const struct jq_idmap_page *page = find_page(map, id);
     return page ? page->values[id % PAGE_IDS] : NULL;
+}
+
+/* The first value of a page from index `at` on, or down from below `at`. NULL: of those after it.
+ */
+static void *up_from(const struct jq_idmap_page *page, size_t at)
+{
+    for (; page; page = page->higher, at = 0)
+        for (; at < PAGE_IDS; at++)
+            if (page->values[at])
+                return page->values[at];
+    return NULL;
+}
+
+static void *down_from(const struct jq_idmap_page *page, size_t at)
+{
+    for (; page; page = page->lower, at = PAGE_IDS)
+        while (at > 0)
+            if (page->values[--at])
+                return page->values[at];
+    return NULL;
+}
+
+void *jq_idmap_first(const struct jq_idmap *map)
+{
+    return up_from(map->lowest, 0);
+}
+
+void *jq_idmap_final(const struct jq_idmap *map)
+{
+    return down_from(map->highest, PAGE_IDS);
+}
+
+void *jq_idmap_next(const struct jq_idmap *map, uint64_t id)
+{
+    return up_from(find_page(map, id), id % PAGE_IDS + 1);
+}
+
+void *jq_idmap_prev(const struct jq_idmap *map, uint64_t id)
+{
+    return down_from(find_page(map, id), id % PAGE_IDS);
 }
 
 void *jq_idmap_below(const struct jq_idmap *map, uint64_t id, uint64_t pages, uint64_t *ret_from)
@@ -131,6 +197,7 @@ void *jq_idmap_remove(struct jq_idmap *map, uint64_t id)
     if (--page->used)
         return value;
     jq_map_remove(&map->pages, page->key);
+    unlink_page(map, page);
     if (map->last == page)
         map->last = NULL;
     if (map->spare_count < SPARES_MAX)

@@ -60,7 +60,7 @@ static void change(struct history *h, struct expected *expected)
     job->fence = other->fence;
     job->worker = other->worker;
     job->history = other->history;
-    struct jq_store_op *set = fixture_op(h->f, JQ_OP_JOB_SET);
+    struct plain_op *set = fixture_op(h->f, JQ_OP_JOB_SET);
     set->u.job = *job;
     expected->has_result = jq_state_is_terminal(job->state);
     if (expected->has_result)

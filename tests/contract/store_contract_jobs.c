@@ -76,7 +76,7 @@ void test_a_job_put_with_its_result_comes_back_whole(void **state)
     struct jq_copy copy;
 
     for (enum jq_job_state s = JQ_SUCCEEDED; s <= JQ_SKIPPED; s++) {
-        const struct jq_store_op *op = fixture_put(f, 20 + s, s);
+        const struct plain_op *op = fixture_put(f, 20 + s, s);
         const struct jq_job_record job = op->u.job;
         const struct jq_result_record result = *op->result;
         fixture_commit(f);
@@ -90,7 +90,7 @@ void test_a_job_put_with_its_result_comes_back_whole(void **state)
 }
 
 /* What a SET changes, and nothing else. */
-static void change(struct jq_store_op *set, struct jq_job_record *job, enum jq_job_state to)
+static void change(struct plain_op *set, struct jq_job_record *job, enum jq_job_state to)
 {
     job->state = to;
     job->flags ^= 3;
@@ -134,7 +134,7 @@ void test_a_set_ends_a_job_with_its_result(void **state)
     struct jq_copy copy;
 
     fixture_commit(f);
-    struct jq_store_op *set = fixture_op(f, JQ_OP_JOB_SET);
+    struct plain_op *set = fixture_op(f, JQ_OP_JOB_SET);
     change(set, &job, JQ_FAILED);
     const struct jq_result_record result = *fixture_result(set, 5);
     fixture_commit(f);
@@ -150,7 +150,7 @@ void test_a_set_ends_a_job_with_its_result(void **state)
 static void end_row(struct fixture *f, uint64_t first, uint64_t last)
 {
     for (uint64_t id = first; id <= last; id++) {
-        struct jq_store_op *set = fixture_op(f, JQ_OP_JOB_SET);
+        struct plain_op *set = fixture_op(f, JQ_OP_JOB_SET);
         set->u.job = (struct jq_job_record){ .id = id, .state = JQ_FAILED };
         fixture_result(set, id);
         if (id % 3 == 0)
@@ -199,7 +199,7 @@ void test_a_job_may_end_without_a_result(void **state)
 void test_an_ended_job_keeps_its_result_through_a_set_without_one(void **state)
 {
     struct fixture *f = *state;
-    const struct jq_store_op *put = fixture_put(f, 5, JQ_SUCCEEDED);
+    const struct plain_op *put = fixture_put(f, 5, JQ_SUCCEEDED);
     struct jq_job_record job = put->u.job;
     const struct jq_result_record result = *put->result;
     struct jq_copy copy;
@@ -211,7 +211,7 @@ void test_an_ended_job_keeps_its_result_through_a_set_without_one(void **state)
     assert_job(&copy.jobs[0].job, &job);
     assert_result(&copy.jobs[0].result, &result);
     jq_copy_fini(&copy);
-    struct jq_store_op *set = fixture_op(f, JQ_OP_JOB_SET);
+    struct plain_op *set = fixture_op(f, JQ_OP_JOB_SET);
     change(set, &job, JQ_FAILED);
     const struct jq_result_record other = *fixture_result(set, 9);
     fixture_commit(f);
@@ -245,7 +245,7 @@ void test_a_put_replaces_a_job_in_any_state(void **state)
     struct jq_copy copy;
 
     for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
-        struct jq_store_op *put = fixture_put(f, 5, states[i]);
+        struct plain_op *put = fixture_put(f, 5, states[i]);
         put->u.job.attempt = (uint32_t)i;
         fixture_commit(f);
         fixture_read_one(f, 5, ALL_PARTS, &copy);
@@ -262,7 +262,7 @@ void test_a_set_of_a_job_that_is_not_there_is_an_error_that_changes_nothing(void
     struct jq_detail detail;
 
     fixture_put(f, 1, JQ_READY);
-    struct jq_store_op *set = fixture_op(f, JQ_OP_JOB_SET);
+    struct plain_op *set = fixture_op(f, JQ_OP_JOB_SET);
     set->u.job = (struct jq_job_record){ .id = 2, .state = JQ_RUNNING };
     assert_int_equal(fixture_try_commit(f, &detail), JQ_ECORRUPT);
     assert_non_null(strstr(detail.text, "job 2"));
@@ -297,7 +297,7 @@ void test_netted_operations_do_nothing(void **state)
 
     fixture_op(f, JQ_OP_NONE);
     fixture_put(f, 1, JQ_READY);
-    struct jq_store_op *op = fixture_put(f, 2, JQ_READY);
+    struct plain_op *op = fixture_put(f, 2, JQ_READY);
     op->kind = JQ_OP_NONE;
     fixture_put(f, 3, JQ_READY);
     fixture_op(f, JQ_OP_NONE);
@@ -317,10 +317,10 @@ void test_the_largest_payload_and_value_survive(void **state)
     assert_non_null(big);
     for (size_t i = 0; i < JQ_PAYLOAD_MAX; i++)
         big[i] = (uint8_t)(i * 2654435761u >> 13);
-    struct jq_store_op *put = fixture_put(f, 1, JQ_READY);
+    struct plain_op *put = fixture_put(f, 1, JQ_READY);
     put->u.job.payload = jq_view(big, JQ_PAYLOAD_MAX);
     fixture_commit(f);
-    struct jq_store_op *set = fixture_op(f, JQ_OP_JOB_SET);
+    struct plain_op *set = fixture_op(f, JQ_OP_JOB_SET);
     set->u.job = (struct jq_job_record){ .id = 1, .state = JQ_SUCCEEDED };
     fixture_result(set, 1)->value = jq_view(big, JQ_VALUE_MAX);
     set->result->stderr_tail = jq_view(big, JQ_OUTPUT_PART_MAX);
@@ -341,7 +341,7 @@ void test_empty_bytes_stay_empty(void **state)
     const struct jq_view empty = { 0 };
     struct jq_copy copy;
 
-    struct jq_store_op *put = fixture_put(f, 1, JQ_SUCCEEDED);
+    struct plain_op *put = fixture_put(f, 1, JQ_SUCCEEDED);
     put->u.job.payload = put->u.job.handler = put->u.job.title = put->u.job.worker = empty;
     *put->result = (struct jq_result_record){ 0 };
     const struct jq_job_record job = put->u.job;

@@ -67,7 +67,7 @@ void test_a_read_brings_only_the_parts_asked_for(void **state)
     struct fixture *f = *state;
     struct jq_copy copy;
 
-    const struct jq_store_op *put = fixture_put(f, 5, JQ_SUCCEEDED);
+    const struct plain_op *put = fixture_put(f, 5, JQ_SUCCEEDED);
     const struct jq_job_record job = put->u.job;
     const struct jq_result_record result = *put->result;
     fixture_commit(f);
@@ -113,7 +113,7 @@ void test_a_key_finds_its_newest_job(void **state)
     fixture_delete(f, 4);
     fixture_commit(f);
     assert_string_equal(fixture_read_ids(f, &read), "1");
-    struct jq_store_op *set = fixture_op(f, JQ_OP_JOB_SET);
+    struct plain_op *set = fixture_op(f, JQ_OP_JOB_SET);
     set->u.job = (struct jq_job_record){ .id = 1, .state = JQ_SUCCEEDED };
     fixture_result(set, 1);
     fixture_commit(f);
@@ -211,7 +211,7 @@ void test_a_list_of_failed_jobs_alone_has_all_of_them(void **state)
     for (uint64_t id = 1; id <= 12; id++)
         fixture_put(f, id, id % 2 ? JQ_SUCCEEDED : JQ_FAILED);
     fixture_commit(f);
-    struct jq_store_op *set = fixture_op(f, JQ_OP_JOB_SET); /* the index follows */
+    struct plain_op *set = fixture_op(f, JQ_OP_JOB_SET); /* the index follows */
     set->u.job = (struct jq_job_record){ .id = 8, .state = JQ_CANCELLED };
     set = fixture_op(f, JQ_OP_JOB_SET);
     set->u.job = (struct jq_job_record){ .id = 6, .state = JQ_READY };

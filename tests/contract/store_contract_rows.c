@@ -189,7 +189,7 @@ static void put_request(struct fixture *f, uint64_t session, uint64_t number)
 static void request_op(struct fixture *f, enum jq_store_op_kind kind, uint64_t session,
                        uint64_t number)
 {
-    struct jq_store_op *op = fixture_op(f, kind);
+    struct plain_op *op = fixture_op(f, kind);
     op->u.request.session = session;
     op->u.request.number = number;
 }
@@ -246,7 +246,7 @@ static enum jq_err see_worker(void *arg, const struct jq_worker_record *w)
 
 static void put_worker(struct fixture *f, uint64_t session, const char *name)
 {
-    struct jq_store_op *op = fixture_op(f, JQ_OP_WORKER_PUT);
+    struct plain_op *op = fixture_op(f, JQ_OP_WORKER_PUT);
     op->u.worker = (struct jq_worker_record){ .session = session,
                                               .bound = session == 2,
                                               .name = jq_view_str(name) };

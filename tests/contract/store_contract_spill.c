@@ -8,10 +8,10 @@
 
 #include "broker/core/order.h"
 
-static struct jq_store_op *put_spilled(struct fixture *f, uint64_t id, uint32_t queue,
-                                       uint32_t lane, int64_t rank)
+static struct plain_op *put_spilled(struct fixture *f, uint64_t id, uint32_t queue, uint32_t lane,
+                                    int64_t rank)
 {
-    struct jq_store_op *op = fixture_put(f, id, JQ_READY);
+    struct plain_op *op = fixture_put(f, id, JQ_READY);
 
     op->u.job.queue = queue;
     op->u.job.spilled = true;
@@ -98,7 +98,7 @@ void test_a_spilled_job_is_found_and_not_loaded(void **state)
     struct jq_copy copy;
 
     fixture_put(f, 1, JQ_READY);
-    struct jq_store_op *op = put_spilled(f, 2, 1, 1, -5);
+    struct plain_op *op = put_spilled(f, 2, 1, 1, -5);
     op->u.job.key = jq_view_str("nightly");
     const struct jq_job_record expected = op->u.job;
     fixture_put(f, 3, JQ_SUCCEEDED);
@@ -125,11 +125,11 @@ void test_a_live_job_is_spilled_as_it_is(void **state)
     struct jq_read read = spilled_of(1, JQ_FIFO, 10);
     struct jq_copy copy;
 
-    struct jq_store_op *put = fixture_put(f, 10, JQ_READY); /* its payload is large */
+    struct plain_op *put = fixture_put(f, 10, JQ_READY); /* its payload is large */
     put->u.job.queue = 1;
     const struct jq_job_record expected = put->u.job;
     fixture_commit(f);
-    struct jq_store_op *spill = fixture_op(f, JQ_OP_JOB_SPILL);
+    struct plain_op *spill = fixture_op(f, JQ_OP_JOB_SPILL);
     spill->u.job = (struct jq_job_record){ .id = 10, .queue = 1, .lane = 0, .rank = 3 };
     fixture_commit(f);
     reopen_if_kept(f);
@@ -141,9 +141,9 @@ void test_a_live_job_is_spilled_as_it_is(void **state)
     jq_copy_fini(&copy);
 }
 
-static struct jq_store_op *set_of(struct fixture *f, uint64_t id, enum jq_job_state to)
+static struct plain_op *set_of(struct fixture *f, uint64_t id, enum jq_job_state to)
 {
-    struct jq_store_op *set = fixture_op(f, JQ_OP_JOB_SET);
+    struct plain_op *set = fixture_op(f, JQ_OP_JOB_SET);
 
     set->u.job = (struct jq_job_record){ .id = id, .queue = 1, .state = to, .attempt = 9 };
     set->from_spilled = true;
@@ -162,7 +162,7 @@ void test_a_change_takes_a_job_from_among_the_spilled(void **state)
     set_of(f, 8, JQ_RUNNING);
     fixture_result(set_of(f, 9, JQ_FAILED), 9);
     fixture_op(f, JQ_OP_JOB_DELETE)->u.job.id = 11;
-    f->batch.ops[f->batch.count - 1].from_spilled = true;
+    f->ops[f->count - 1].from_spilled = true;
     fixture_commit(f);
     reopen_if_kept(f);
     assert_string_equal(fixture_read_ids(f, &read), "10");
@@ -195,11 +195,11 @@ void test_spilled_jobs_in_a_row_end_and_go_together(void **state)
     fixture_commit(f);
     for (uint64_t id = 2; id <= 6; id++) {
         set_of(f, id, JQ_SUCCEEDED)->from_spilled = id != 4;
-        fixture_result(&f->batch.ops[f->batch.count - 1], id);
+        fixture_result(&f->ops[f->count - 1], id);
     }
     for (uint64_t id = 8; id <= 11; id++) {
         fixture_op(f, JQ_OP_JOB_DELETE)->u.job.id = id;
-        f->batch.ops[f->batch.count - 1].from_spilled = id != 9;
+        f->ops[f->count - 1].from_spilled = id != 9;
     }
     fixture_commit(f);
     reopen_if_kept(f);
@@ -219,7 +219,7 @@ void test_a_purge_deletes_the_first_of_a_lane_below_an_id(void **state)
     put_spilled(f, 12, 2, 0, 0);
     fixture_commit(f);
     assert_string_equal(fixture_read_ids(f, &read), "2 5 8 1 4 7 10 3 6 9");
-    struct jq_store_op *op = fixture_op(f, JQ_OP_SPILLED_PURGE);
+    struct plain_op *op = fixture_op(f, JQ_OP_SPILLED_PURGE);
     op->u.purge = (struct jq_spilled_purge){ .queue = 1, .before = 8, .count = 4 };
     fixture_commit(f);
     reopen_if_kept(f);

@@ -60,12 +60,19 @@ void fixture_reopen(struct fixture *f)
         fail_msg("%s", detail.text);
 }
 
-static void clear_batch(struct jq_batch *batch)
+static void clear_batch(struct fixture *f)
 {
+    struct jq_batch *batch = &f->batch;
+
     for (uint32_t i = 0; i < batch->count; i++)
-        jq_free(batch->ops[i].result);
+        plain_op_fini(&batch->ops[i]);
+    free(batch->ops);
+    batch->ops = NULL;
     batch->count = batch->live = 0;
     batch->bytes = 0;
+    for (uint32_t i = 0; i < f->count; i++)
+        jq_free(f->ops[i].result);
+    f->count = 0;
 }
 
 void fixture_remove(struct fixture *f)
@@ -73,9 +80,10 @@ void fixture_remove(struct fixture *f)
     char path[400];
 
     fixture_close(f);
-    clear_batch(&f->batch);
-    jq_free(f->batch.ops);
-    f->batch.ops = NULL;
+    clear_batch(f);
+    jq_free(f->ops);
+    f->ops = NULL;
+    f->capacity = 0;
     if (!f->directory[0])
         return;
     DIR *directory = opendir(f->directory);
@@ -95,20 +103,26 @@ void fixture_path(const struct fixture *f, const char *suffix, char *path, size_
 
 /* --- batches --- */
 
-struct jq_store_op *fixture_op(struct fixture *f, enum jq_store_op_kind kind)
+struct plain_op *fixture_op(struct fixture *f, enum jq_store_op_kind kind)
 {
-    struct jq_batch *batch = &f->batch;
-
-    if (batch->count == batch->capacity) {
-        batch->capacity = batch->capacity ? batch->capacity * 2 : 64;
-        batch->ops = jq_realloc(batch->ops, batch->capacity * sizeof(batch->ops[0]));
-        assert_non_null(batch->ops);
+    if (f->count == f->capacity) {
+        f->capacity = f->capacity ? f->capacity * 2 : 64;
+        f->ops = jq_realloc(f->ops, f->capacity * sizeof(f->ops[0]));
+        assert_non_null(f->ops);
     }
-    struct jq_store_op *op = &batch->ops[batch->count++];
+    struct plain_op *op = &f->ops[f->count++];
     memset(op, 0, sizeof(*op));
     op->kind = kind;
-    batch->live += kind != JQ_OP_NONE;
+    f->batch.live += kind != JQ_OP_NONE;
     return op;
+}
+
+static void pack(struct fixture *f)
+{
+    f->batch.ops = malloc((f->count + 1) * sizeof(f->batch.ops[0])); /* never made to fail */
+    assert_non_null(f->batch.ops);
+    for (f->batch.count = 0; f->batch.count < f->count; f->batch.count++)
+        plain_op_pack(&f->ops[f->batch.count], &f->batch.ops[f->batch.count]);
 }
 
 /* Bytes that are no text: every value, with NUL and no end. */
@@ -123,9 +137,9 @@ static struct jq_view bytes_from(uint64_t id, size_t size)
     return jq_view(bytes + id % 200, size);
 }
 
-struct jq_store_op *fixture_put(struct fixture *f, uint64_t id, enum jq_job_state state)
+struct plain_op *fixture_put(struct fixture *f, uint64_t id, enum jq_job_state state)
 {
-    struct jq_store_op *op = fixture_op(f, JQ_OP_JOB_PUT);
+    struct plain_op *op = fixture_op(f, JQ_OP_JOB_PUT);
 
     op->u.job = (struct jq_job_record){
         .id = id,
@@ -155,7 +169,7 @@ struct jq_store_op *fixture_put(struct fixture *f, uint64_t id, enum jq_job_stat
     return op;
 }
 
-struct jq_result_record *fixture_result(struct jq_store_op *op, uint64_t id)
+struct jq_result_record *fixture_result(struct plain_op *op, uint64_t id)
 {
     struct jq_result_record *result = jq_alloc(sizeof(*result));
 
@@ -226,13 +240,14 @@ enum jq_err fixture_try_commit(struct fixture *f, struct jq_detail *ret_detail)
 {
     struct jq_store_meta meta = f->meta;
 
+    pack(f);
     meta.commit_sequence++;
     f->batch.meta = meta;
     f->batch.number = meta.commit_sequence;
     const enum jq_err err = commit(f, ret_detail);
     if (err == JQ_OK)
         f->meta = meta;
-    clear_batch(&f->batch);
+    clear_batch(f);
     return err;
 }
 

@@ -14,6 +14,7 @@
 
 #include "broker/store/store.h"
 #include "broker/store/store_copy.h"
+#include "tests/support/plain_op.h"
 
 struct variant {
     const char *name;
@@ -29,7 +30,9 @@ struct fixture {
     struct jq_backend *backend; /* not threaded */
     struct jq_store *store;     /* threaded */
     bool running;
-    struct jq_batch batch; /* open */
+    struct plain_op *ops; /* of the open batch */
+    uint32_t count, capacity;
+    struct jq_batch batch; /* they are packed into it */
     struct jq_store_meta meta;
 };
 
@@ -42,12 +45,12 @@ void fixture_remove(struct fixture *f); /* closes, and removes the files */
 void fixture_path(const struct fixture *f, const char *suffix, char *path, size_t size);
 
 /* The next operation of the open batch, zeroed. */
-struct jq_store_op *fixture_op(struct fixture *f, enum jq_store_op_kind kind);
+struct plain_op *fixture_op(struct fixture *f, enum jq_store_op_kind kind);
 /* A job to put, with every field filled from `id`; a result too when the state is terminal. */
-struct jq_store_op *fixture_put(struct fixture *f, uint64_t id, enum jq_job_state state);
+struct plain_op *fixture_put(struct fixture *f, uint64_t id, enum jq_job_state state);
 void fixture_delete(struct fixture *f, uint64_t id);
 /* Gives the operation a result made from `id`. */
-struct jq_result_record *fixture_result(struct jq_store_op *op, uint64_t id);
+struct jq_result_record *fixture_result(struct plain_op *op, uint64_t id);
 enum jq_err fixture_try_commit(struct fixture *f, struct jq_detail *ret_detail);
 void fixture_commit(struct fixture *f);
 

@@ -239,7 +239,7 @@ enum jq_job_state claim_now(const struct driver *d, uint64_t id)
 
 size_t claim_history(const struct jq_job *job, struct jq_attempt *ret)
 {
-    struct jq_reader r = jq_reader(jq_blob_view(job->history));
+    struct jq_reader r = jq_reader(jq_blob_view(jq_job_history(job)));
     size_t count = 0;
 
     while (r.at != r.end && jq_attempt_next(&r, &ret[count]))

@@ -241,7 +241,7 @@ static void order_case(struct driver *d, enum jq_order_kind order, const uint64_
                                            .name = jq_view_str("ordered") };
     static const int32_t priorities[4] = { 5, -1, 5, INT32_MIN };
     struct jq_detail detail;
-    struct jq_store_op op = { .kind = JQ_OP_QUEUE_PUT, .u.queue = queue };
+    struct jq_store_op op = { .kind = JQ_OP_QUEUE_PUT, .u.queue = { .id = 1, .record = &queue } };
     struct jq_batch batch = { .ops = &op, .count = 1, .live = 1 };
 
     assert_int_equal(d->backend->ops->load_meta(d->backend, &batch.meta), JQ_OK);

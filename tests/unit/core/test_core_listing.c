@@ -379,7 +379,7 @@ static void an_info_has_options_due_times_and_attempts(void **state)
     };
     driver_apply(d, client, &msg);
     struct jq_job *job = jq_job_find(d->core, 1);
-    job->history = jq_blob_new(jq_buf_view(&history));
+    job->extra->history = jq_blob_new(jq_buf_view(&history));
     job->failures = 1;
     job->attempt = 1; /* granted once: it expires no more */
     jq_timer_update(d->core, job);
@@ -449,7 +449,7 @@ static void an_answer_about_as_many_jobs_as_a_list_has_is_a_valid_frame(void **s
     submit(d, client, 1, "a", (const char *const[]){ "name=value" }, 1);
     for (int i = 0; i < JQ_HISTORY_MAX; i++)
         jq_attempt_write(&history, &attempt);
-    jq_job_find(d->core, 1)->history = jq_blob_new(jq_buf_view(&history));
+    assert_int_equal(jq_history_restore(jq_job_find(d->core, 1), jq_buf_view(&history)), JQ_OK);
     for (int i = 0; i < JQ_JOBS_PER_FRAME; i++)
         jq_job_ref_write(&refs, &(struct jq_job_ref){ .id = 1 });
     const struct jq_msg msg = {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_core_options.c - what options are refused, delays, and jobs whose time is over. */
+#include "tests/support/plain_op.h"
 #include "tests/unit/core/life_claims.h"
 
 /* ---- refusals ---- */
@@ -171,10 +172,10 @@ static void the_later_of_delay_and_run_at_counts(void **state)
     const uint64_t past =
         claim_submit(d, client, NULL, (struct jq_job_options){ .run_at = now - 1000 }, NULL);
 
-    assert_int_equal(claim_job(d, first)->due_at, now + 2000000000);
-    assert_int_equal(claim_job(d, second)->due_at, now + 500000000);
+    assert_int_equal(jq_job_due_at(claim_job(d, first)), now + 2000000000);
+    assert_int_equal(jq_job_due_at(claim_job(d, second)), now + 500000000);
     assert_int_equal(claim_now(d, past), JQ_READY);
-    assert_int_equal(claim_job(d, past)->due_at, 0);
+    assert_int_equal(jq_job_due_at(claim_job(d, past)), 0);
 }
 
 static void a_delay_goes_on_after_a_restart(void **state)
@@ -329,15 +330,18 @@ static void a_stored_job_whose_options_cannot_be_read_is_never_run(void **state)
     struct driver *d = *state;
     uint64_t client = driver_client(d, 1);
     const uint64_t id = claim_submit(d, client, NULL, (struct jq_job_options){ 0 }, NULL);
-    struct jq_store_op op = { .kind = JQ_OP_JOB_PUT };
+    struct plain_op plain = { .kind = JQ_OP_JOB_PUT };
+    struct jq_store_op op;
     struct jq_batch batch = { .ops = &op, .count = 1, .live = 1 };
     char reason[JQ_REASON_MAX + 1];
 
-    jq_job_record(claim_job(d, id), &op.u.job);
-    op.u.job.options = jq_view_str("\xc1");
+    jq_job_record(claim_job(d, id), &plain.u.job);
+    plain.u.job.options = jq_view_str("\xc1");
+    plain_op_pack(&plain, &op);
     assert_int_equal(d->backend->ops->load_meta(d->backend, &batch.meta), JQ_OK);
     batch.number = ++batch.meta.commit_sequence;
     assert_int_equal(d->backend->ops->commit(d->backend, &batch, NULL), JQ_OK);
+    plain_op_fini(&op);
     driver_crash(d);
     assert_true(claim_job(d, id)->damaged);
     client = driver_client(d, 1);

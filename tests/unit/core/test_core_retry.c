@@ -21,7 +21,7 @@ static void a_failed_attempt_is_followed_by_another_until_there_are_no_more(void
         claim_run(d, worker, id, 7);
         assert_int_equal(claim_now(d, id), JQ_DELAYED);
         assert_int_equal(claim_job(d, id)->failures, failures);
-        assert_int_equal(claim_job(d, id)->due_at, d->now.wall + 1000000000);
+        assert_int_equal(jq_job_due_at(claim_job(d, id)), d->now.wall + 1000000000);
         driver_tick(d, 1000);
     }
     assert_int_equal(claim_history(claim_job(d, id), history), 2);
@@ -54,7 +54,7 @@ static void the_queue_says_it_for_jobs_that_do_not(void **state)
     queue->backoff_ms = queue->backoff_max_ms = 50;
     claim_run(d, worker, id, 1);
     assert_int_equal(claim_now(d, id), JQ_DELAYED);
-    assert_true(claim_job(d, id)->due_at <= d->now.wall + 50000000);
+    assert_true(jq_job_due_at(claim_job(d, id)) <= d->now.wall + 50000000);
     driver_tick(d, 50);
     claim_run(d, worker, id, 1);
     assert_int_equal(claim_state_of(d, client, id), JQ_FAILED);
@@ -75,7 +75,7 @@ static void a_backoff_is_jittered_in_full_and_doubles_up_to_its_most(void **stat
         for (int i = 0; i < 5; i++) {
             claim_run(d, worker, id, 1);
             const struct jq_job *job = claim_job(d, id);
-            const jq_ns ms = job->due_at ? (job->due_at - d->now.wall) / 1000000 : 0;
+            const jq_ns ms = jq_job_due_at(job) ? (jq_job_due_at(job) - d->now.wall) / 1000000 : 0;
             assert_in_range(ms, 0, bounds[i]);
             least[i] = round && least[i] < ms ? least[i] : ms;
             most[i] = round && most[i] > ms ? most[i] : ms;
@@ -264,7 +264,7 @@ static void memory_that_runs_out_leaves_a_failure_counted_once(void **state)
         d->fail_in = -1;
         driver_commit(d);
         assert_int_equal(claim_job(d, id)->failures, 1);
-        assert_int_equal(jq_history_count(jq_blob_view(claim_job(d, id)->history)), 1);
+        assert_int_equal(jq_history_count(jq_blob_view(jq_job_history(claim_job(d, id)))), 1);
         claim_cancel(d, client, id);
     }
 }

@@ -41,7 +41,8 @@ static struct jq_job *make_wait(struct driver *d, uint64_t id, enum jq_job_state
     if (job->state != state) {
         if (state == JQ_DELAYED) /* no arrow leads there from READY */
             jq_job_move(d->core, job, JQ_BLOCKED);
-        job->due_at = due_at;
+        if (due_at)
+            job->extra->due_at = due_at;
         job->hold = hold;
         jq_job_move(d->core, job, state);
     }
@@ -99,11 +100,11 @@ static void a_delayed_job_says_how_long_it_waits(void **state)
     submit(d, client, 1, "noop", &options);
     struct jq_job *job = make_wait(d, 1, JQ_DELAYED, JQ_HOLD_NONE, d->now.wall + 42LL * SECOND);
     expect_only(d, client, 1, "delay", 42000, "delayed: 00:42 left");
-    job->due_at = d->now.wall + (3 * 86400LL + 3600 + 61) * SECOND;
+    job->extra->due_at = d->now.wall + (3 * 86400LL + 3600 + 61) * SECOND;
     expect_only(d, client, 1, "delay", 262861000, "delayed: 3 d 1:01:01 left");
     job->failures = 2;
     job->attempt = 2;
-    job->due_at = d->now.wall + 3661LL * SECOND;
+    job->extra->due_at = d->now.wall + 3661LL * SECOND;
     expect_only(d, client, 1, "retry", 2, "2 of its attempts failed; the next in 1:01:01");
 }
 

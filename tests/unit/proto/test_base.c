@@ -203,6 +203,33 @@ static void a_map_agrees_with_an_array(void **state)
     jq_map_fini(&map);
 }
 
+/* Even ones are the large ids: walked by ascending id, and back. */
+static void check_idmap_walk(const struct jq_idmap *map, const int *values, const bool *present,
+                             size_t ids)
+{
+    size_t order[1000];
+    size_t count = 0, seen = 0;
+
+    for (size_t i = 1; i < ids; i += 2)
+        if (present[i])
+            order[count++] = i;
+    for (size_t i = ids; i > 0; i -= 2)
+        if (present[i - 2])
+            order[count++] = i - 2;
+    for (int *value = jq_idmap_first(map); value; seen++) {
+        assert_ptr_equal(value, &values[order[seen]]);
+        const size_t i = order[seen];
+        value = jq_idmap_next(map, i % 2 ? i : UINT64_MAX - i);
+    }
+    assert_int_equal(seen, count);
+    for (int *value = jq_idmap_final(map); value;) {
+        assert_ptr_equal(value, &values[order[--seen]]);
+        const size_t i = order[seen];
+        value = jq_idmap_prev(map, i % 2 ? i : UINT64_MAX - i);
+    }
+    assert_int_equal(seen, 0);
+}
+
 static void an_idmap_agrees_with_an_array(void **state)
 {
     (void)state;
@@ -225,6 +252,8 @@ static void an_idmap_agrees_with_an_array(void **state)
         present[i] = !present[i];
         count += present[i] ? 1 : (size_t)-1;
         assert_int_equal(map.count, count);
+        if (step % 64 == 0)
+            check_idmap_walk(&map, values, present, IDS);
     }
     assert_null(jq_idmap_remove(&map, IDS + 7));
     jq_idmap_fini(&map);

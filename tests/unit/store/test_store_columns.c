@@ -86,7 +86,7 @@ static bool is_noticed(struct fixture *f, uint64_t id)
 /* As version 1 has left them: all that is new is at its default. */
 static void put_old(struct fixture *f, uint64_t id, enum jq_job_state state)
 {
-    struct jq_store_op *op = fixture_put(f, id, state);
+    struct plain_op *op = fixture_put(f, id, state);
 
     op->u.job.due_at = 0;
     op->u.job.failures = 0;

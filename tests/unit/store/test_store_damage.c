@@ -50,9 +50,9 @@ static void write_file(const char *path, const struct file *file)
 }
 
 /* Job `id` as commit (id - 1) % COMMITS + 1 puts it. */
-static struct jq_store_op *put_job(struct fixture *f, uint64_t id)
+static struct plain_op *put_job(struct fixture *f, uint64_t id)
 {
-    struct jq_store_op *op = fixture_put(f, id, id % 3 ? JQ_READY : JQ_FAILED);
+    struct plain_op *op = fixture_put(f, id, id % 3 ? JQ_READY : JQ_FAILED);
     op->u.job.key = id % 4 == 0 ? jq_view_str("key") : jq_view(NULL, 0);
     return op;
 }
@@ -108,7 +108,7 @@ static bool is_right_or_noticed(struct fixture *f)
             continue;
         }
         assert_in_range(got->job.id, 1, JOBS);
-        const struct jq_store_op *op = put_job(&model, got->job.id);
+        const struct plain_op *op = put_job(&model, got->job.id);
         assert_job(&got->job, &op->u.job);
         assert_int_equal(got->has_result, op->has_result);
         if (got->has_result)

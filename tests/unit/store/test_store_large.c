@@ -70,7 +70,7 @@ static void assert_apart(struct fixture *f, int payloads, int outputs)
 static void put(struct fixture *f, uint64_t id, enum jq_job_state state, size_t payload,
                 size_t output)
 {
-    struct jq_store_op *op = fixture_put(f, id, state);
+    struct plain_op *op = fixture_put(f, id, state);
 
     op->u.job.payload = jq_view(bytes, payload);
     if (op->has_result)
@@ -85,7 +85,7 @@ static void set(struct fixture *f, uint64_t id, enum jq_job_state state)
 
 static void end(struct fixture *f, uint64_t id, size_t output)
 {
-    struct jq_store_op *op = fixture_op(f, JQ_OP_JOB_SET);
+    struct plain_op *op = fixture_op(f, JQ_OP_JOB_SET);
 
     op->u.job = (struct jq_job_record){ .id = id, .state = JQ_FAILED };
     *fixture_result(op, id) = (struct jq_result_record){ .stderr_tail = jq_view(bytes, output) };

@@ -14,6 +14,10 @@ struct world {
     struct fault_backend *fault;
     struct jq_store *store;
     struct jq_store_op ops[8];
+    struct {
+        struct jq_job_fixed head;
+        uint8_t bytes[8];
+    } fixed[8]; /* of them */
     struct jq_batch batches[8];
     uint32_t batch_count;
 };
@@ -36,10 +40,12 @@ static void open_world(struct world *w, const struct fault_plan *plan)
 static struct jq_batch *commit_next(struct world *w)
 {
     struct jq_batch *batch = &w->batches[w->batch_count];
+    struct jq_job_fixed *fixed = &w->fixed[w->batch_count].head;
     struct jq_store_op *op = &w->ops[w->batch_count++];
 
     op->kind = JQ_OP_JOB_PUT;
-    op->u.job = (struct jq_job_record){ .id = w->batch_count, .queue = 1, .state = JQ_READY };
+    op->u.job =
+        (struct jq_op_job){ .id = w->batch_count, .queue = 1, .state = JQ_READY, .fixed = fixed };
     *batch = (struct jq_batch){ .number = w->batch_count,
                                 .meta.commit_sequence = w->batch_count,
                                 .ops = op,
@@ -338,7 +344,8 @@ static void test_a_read_copies_its_label(void **state)
     open_world(&w, &(struct fault_plan){ 0 });
     fault_backend_hold(w.fault);
     commit_next(&w);
-    w.ops[0].u.job.options = jq_view("ax\0yb", 5);
+    memcpy(w.fixed[0].bytes, "ax\0yb", 5);
+    w.fixed[0].head.options_size = 5;
     assert_int_equal(jq_store_read(w.store, &read), JQ_OK);
     memset(label, 'z', sizeof(label));
     fault_backend_release(w.fault);
@@ -402,18 +409,19 @@ static void test_jobs_too_large_for_one_answer_come_as_the_first_of_them(void **
 {
     (void)state;
     enum { JOBS = 6, PAYLOAD = 15 << 20 };
-    uint8_t *payload = calloc(1, PAYLOAD);
+    struct jq_job_fixed *fixed = calloc(1, sizeof(*fixed) + PAYLOAD);
     uint64_t ids[JOBS];
     struct world w;
     struct jq_read read = {
         .kind = JQ_READ_JOBS, .parts = JQ_READ_PAYLOAD, .token = 5, .ids = ids, .count = JOBS
     };
 
-    assert_non_null(payload);
+    assert_non_null(fixed);
+    fixed->payload_size = PAYLOAD;
     open_world(&w, &(struct fault_plan){ 0 });
     for (uint64_t i = 0; i < JOBS; i++) {
         ids[i] = i + 1;
-        w.ops[i].u.job.payload = jq_view(payload, PAYLOAD);
+        w.ops[i].u.job.fixed = fixed;
         w.ops[i].kind = JQ_OP_JOB_PUT;
         w.ops[i].u.job.id = i + 1;
         w.ops[i].u.job.queue = 1;
@@ -437,7 +445,7 @@ static void test_jobs_too_large_for_one_answer_come_as_the_first_of_them(void **
         jq_store_done_fini(&done);
     }
     jq_store_close(&w.store);
-    free(payload);
+    free(fixed);
 }
 
 int main(void)

@@ -231,7 +231,7 @@ static void test_jobs_of_an_old_store_go_on(void **state)
             .id = id, .state = JQ_DELAYED, .due_at = 7, .history = jq_view_str("h")
         };
     }
-    struct jq_store_op *end = fixture_op(f, JQ_OP_JOB_SET);
+    struct plain_op *end = fixture_op(f, JQ_OP_JOB_SET);
     end->u.job = (struct jq_job_record){ .id = 5, .state = JQ_FAILED, .failures = 1 };
     const struct jq_result_record result = *fixture_result(end, 5);
     fixture_op(f, JQ_OP_JOB_SET)->u.job = (struct jq_job_record){ .id = 3, .state = JQ_READY };
