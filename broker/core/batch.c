@@ -150,6 +150,11 @@ static void set_job(struct jq_op_job *op, const struct jq_job *job)
     op->queue = job->queue->id;
     op->priority = job->priority;
     op->state = job->state;
+    op->spilled = job->is_spilled;
+    if (job->is_spilled) {
+        op->lane = jq_spill_lane(job);
+        op->rank = jq_spill_rank(job);
+    }
     replace(&op->worker, job->ran_on);
     replace(&op->history, jq_job_history(job));
 }
@@ -164,11 +169,15 @@ void jq_batch_job(struct jq_core *core, struct jq_job *job)
             op->u.job.fixed = &job->fixed;
             job->fixed.references++;
             core->batch->bytes += jq_job_bytes(job);
+            jq_spill_put_row(job);
         }
+        op->from_spilled = job->stored && job->is_spilled;
         job->stored = true;
         job->op_batch = jq_batch_number(core);
         job->op_index = (uint32_t)(op - core->batch->ops);
     }
+    if (op->kind == JQ_OP_JOB_SET || job->state != JQ_READY)
+        jq_spill_take_row(job);
     set_job(&op->u.job, job);
     if (job->result && !op->has_result) {
         op->has_result = true;
@@ -181,14 +190,18 @@ void jq_batch_job(struct jq_core *core, struct jq_job *job)
 void jq_batch_job_delete(struct jq_core *core, struct jq_job *job)
 {
     struct jq_store_op *op = open_op(core, job->op_batch, job->op_index);
+    const bool was_spilled = job->is_spilled;
 
+    jq_spill_take_row(job);
     if (op && op->kind == JQ_OP_JOB_PUT) {
         net_away(core, op);
         job->stored = false;
         return;
     }
-    if (!op)
+    if (!op) {
         op = append(core, JQ_OP_JOB_DELETE);
+        op->from_spilled = was_spilled;
+    }
     op_fini(op);
     op->kind = JQ_OP_JOB_DELETE;
     op->u.job = (struct jq_op_job){ .id = job->id, .queue = job->queue->id };
@@ -202,6 +215,21 @@ void jq_batch_row_delete(struct jq_core *core, uint64_t id, uint32_t queue)
 
     op->u.job.id = id;
     op->u.job.queue = queue;
+}
+
+void jq_batch_spill(struct jq_core *core, const struct jq_job *job)
+{
+    struct jq_store_op *op = append(core, JQ_OP_JOB_SPILL);
+
+    op->u.job.id = job->id;
+    op->u.job.queue = job->queue->id;
+    op->u.job.lane = jq_spill_lane(job);
+    op->u.job.rank = jq_spill_rank(job);
+}
+
+void jq_batch_spilled_purge(struct jq_core *core, const struct jq_spilled_purge *purge)
+{
+    append(core, JQ_OP_SPILLED_PURGE)->u.purge = *purge;
 }
 
 /* ---- queues: one operation per batch, filled in when the batch closes ---- */
@@ -258,6 +286,8 @@ static void fill_queue(struct jq_queue_record *record, const struct jq_queue *qu
         .keep_bytes = queue->keep_bytes,
         .keep_count = queue->keep_count,
         .aging_ms = queue->aging_ms,
+        .spilled = { queue->plain.spill.rows, queue->items.spill.rows },
+        .spilled_doomed = { queue->plain.spill.doomed, queue->items.spill.doomed },
         .name = jq_blob_view(queue->name),
     };
 }

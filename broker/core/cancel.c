@@ -33,29 +33,87 @@ static void tell(struct jq_core *core, struct jq_peer *peer, uint64_t correlatio
     jq_tell(core, peer, batch, &msg);
 }
 
-/* lookup: `kept` has the answers for jobs in memory, number[0] of them, true with batch number[1].
+/* One that was not in memory. `batch`: the answer is true with it. */
+static enum jq_err cancel_loaded(struct jq_core *core, const struct jq_lookup *lookup, uint64_t id,
+                                 const struct jq_loaded_job *row, struct jq_ack *ack,
+                                 uint64_t *batch)
+{
+    struct jq_job *job = jq_job_find(core, id);
+
+    *ack = (struct jq_ack){ .id = id, .error = JQ_EALREADY };
+    if (!job && row)
+        JQ_TRY(jq_spill_need(core, &row->job, &job));
+    if (job && !jq_state_is_terminal(job->state)) {
+        const struct jq_view reason =
+            jq_view(lookup->kept.data, (size_t)lookup->number[2]); /* as it was asked */
+        JQ_TRY(jq_cancel_job(core, job, reason));
+        ack->error = JQ_OK;
+        *batch = jq_batch_number(core);
+    }
+    if (job)
+        ack->state = job->state;
+    else if (row)
+        ack->state = jq_spill_is_doomed(core, &row->job) ? JQ_CANCELLED : row->job.state;
+    else
+        ack->error = lookup->err != JQ_OK ? lookup->err : jq_absent(core, id);
+    return JQ_OK;
+}
+
+static enum jq_err look_up(struct jq_core *core, uint64_t peer, uint64_t correlation,
+                           const uint64_t *ids, uint32_t count, struct jq_buf *kept,
+                           const uint64_t number[3]);
+
+/* lookup: `kept` has the reason, number[2] bytes, and number[0] answers, true with batch number[1].
  */
 static void loaded(struct jq_core *core, struct jq_lookup *lookup)
 {
     struct jq_peer *peer = jq_peer_find(core, lookup->peer);
     size_t cursor = 0;
+    uint32_t i = 0;
 
     if (!peer)
         return;
-    for (uint32_t i = 0; i < lookup->count; i++) {
-        const struct jq_loaded_job *job = jq_lookup_found(lookup, &cursor, lookup->ids[i]);
-        struct jq_ack ack = { .id = lookup->ids[i], .error = JQ_EALREADY };
-        if (job)
-            ack.state = job->job.state;
-        else
-            ack.error = lookup->err != JQ_OK ? lookup->err : jq_absent(core, ack.id);
+    for (; i < lookup->count && !(lookup->more && cursor == lookup->found); i++) {
+        const struct jq_loaded_job *row = jq_lookup_found(lookup, &cursor, lookup->ids[i]);
+        struct jq_ack ack;
+        if (cancel_loaded(core, lookup, lookup->ids[i], row, &ack, &lookup->number[1]) != JQ_OK)
+            ack = (struct jq_ack){ .id = lookup->ids[i], .error = JQ_EBUSY };
         jq_ack_write(&lookup->kept, &ack);
+        lookup->number[0]++;
     }
-    if (jq_buf_ok(&lookup->kept))
-        tell(core, peer, lookup->correlation, lookup->number[1],
-             (uint32_t)lookup->number[0] + lookup->count, &lookup->kept);
+    if (i > 0 && i < lookup->count &&
+        jq_buf_ok(&lookup->kept) && /* the rest was too much at once */
+        look_up(core, peer->id, lookup->correlation, lookup->ids + i, lookup->count - i,
+                &lookup->kept, lookup->number) == JQ_OK)
+        return;
+    const struct jq_buf acks = { .data = lookup->kept.data + lookup->number[2],
+                                 .size = lookup->kept.size - (size_t)lookup->number[2] };
+    if (i == lookup->count && jq_buf_ok(&lookup->kept))
+        tell(core, peer, lookup->correlation, lookup->number[1], (uint32_t)lookup->number[0],
+             &acks);
     else
         jq_tell_error(core, peer, lookup->correlation, JQ_EBUSY, NULL);
+}
+
+/* Takes `kept` when it returns OK. */
+static enum jq_err look_up(struct jq_core *core, uint64_t peer, uint64_t correlation,
+                           const uint64_t *ids, uint32_t count, struct jq_buf *kept,
+                           const uint64_t number[3])
+{
+    struct jq_lookup *lookup = jq_lookup_new(core, peer, correlation, loaded);
+
+    if (!lookup)
+        return JQ_ENOMEM;
+    for (int i = 0; i < 3; i++)
+        lookup->number[i] = number[i];
+    const enum jq_err err = jq_lookup_ids(core, lookup, ids, count, JQ_READ_LIVE, 0);
+    if (err != JQ_OK) {
+        jq_lookup_free(core, lookup);
+        return err;
+    }
+    lookup->kept = *kept;
+    *kept = (struct jq_buf){ 0 };
+    return JQ_OK;
 }
 
 struct cancelling {
@@ -93,24 +151,24 @@ static enum jq_err cancel_one(struct jq_core *core, struct cancelling *c, uint64
 }
 
 static enum jq_err answer(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                          struct cancelling *c)
+                          struct cancelling *c, struct jq_view reason)
 {
+    const size_t reason_bytes = reason.size < JQ_REASON_MAX ? reason.size : JQ_REASON_MAX;
+    const uint64_t number[3] = { c->count, c->batch, reason_bytes };
+    struct jq_buf kept = { 0 };
+
     if (!jq_buf_ok(&c->acks))
         return JQ_ENOMEM;
     if (c->absent_count == 0) {
         tell(core, peer, correlation, c->batch, c->count, &c->acks);
         return JQ_OK;
     }
-    struct jq_lookup *lookup = jq_lookup_new(core, peer->id, correlation, loaded);
-    if (!lookup)
-        return JQ_ENOMEM;
-    lookup->kept = c->acks;
-    c->acks = (struct jq_buf){ 0 };
-    lookup->number[0] = c->count;
-    lookup->number[1] = c->batch;
-    const enum jq_err err = jq_lookup_ids(core, lookup, c->absent, c->absent_count, 0, 0);
-    if (err != JQ_OK)
-        jq_lookup_free(core, lookup);
+    jq_buf_append(&kept, reason.data, reason_bytes);
+    jq_buf_append(&kept, c->acks.data, c->acks.size);
+    enum jq_err err = jq_buf_ok(&kept) ? JQ_OK : JQ_ENOMEM;
+    if (err == JQ_OK)
+        err = look_up(core, peer->id, correlation, c->absent, c->absent_count, &kept, number);
+    jq_buf_fini(&kept);
     return err;
 }
 
@@ -125,7 +183,7 @@ enum jq_err jq_cancel_apply(struct jq_core *core, struct jq_peer *peer, const st
          err == JQ_OK && jq_job_ref_next(&r, &ref);)
         err = cancel_one(core, &c, ref.id, cancel->reason);
     if (err == JQ_OK)
-        err = answer(core, peer, msg->correlation, &c);
+        err = answer(core, peer, msg->correlation, &c, cancel->reason);
     jq_buf_fini(&c.acks);
     jq_free(c.absent);
     return err;

@@ -11,11 +11,13 @@ static void check_place(const struct jq_core *core, const struct jq_job *job)
 
     (void)core;
     if (ready) /* C1 */
-        JQ_CHECK(job->in_sorted ? jq_heap_holds(&job->in_heap) && !jq_dlink_used(&job->in_place)
+        JQ_CHECK(job->in_sorted ? jq_heap_holds(&job->in_heap) &&
+                                      (job->is_beyond || !jq_dlink_used(&job->in_place))
                                 : jq_dlink_used(&job->in_place) && !jq_heap_holds(&job->in_heap));
     else
         JQ_CHECK(jq_heap_holds(&job->in_heap) == (job->hold == JQ_HOLD_FULL) &&
                  jq_dlink_used(&job->in_place));
+    JQ_CHECK(ready || (!job->is_beyond && !job->is_spilled));            /* C28 */
     JQ_CHECK(running == (job->worker != NULL));                          /* C2 */
     JQ_CHECK(jq_state_is_terminal(job->state) == (job->result != NULL)); /* C3 */
     if (jq_state_is_terminal(job->state)) {
@@ -50,7 +52,7 @@ static void check_jobs(const struct jq_core *core)
     JQ_CHECK(count == core->jobs.count);
 }
 
-static uint64_t check_lane(const struct jq_lane *lane)
+static uint64_t check_lane(const struct jq_core *core, const struct jq_lane *lane)
 {
     uint64_t last = 0;
 
@@ -61,7 +63,8 @@ static uint64_t check_lane(const struct jq_lane *lane)
     }
     jq_heap_check(&lane->sorted);
     JQ_CHECK(jq_dlink_used(&lane->in_turn) == jq_lane_may_run(lane)); /* C11 */
-    return jq_lane_count(lane);
+    jq_check_spill(core, lane);
+    return lane->count + lane->spill.beyond.count + jq_spilled(lane);
 }
 
 /* C25, C26: places are taken, kept, or free; nobody waits for one that is free, and nobody stands
@@ -89,12 +92,14 @@ static void check_rooms(const struct jq_core *core, const struct jq_queue *queue
 /* C10: counters kept equal counters counted. */
 static void check_queue(const struct jq_core *core, const struct jq_queue *queue)
 {
-    uint64_t ready = check_lane(&queue->plain) + check_lane(&queue->items);
-    uint64_t counted[JQ_JOB_STATES] = { 0 }, doomed[JQ_JOB_STATES] = { 0 }, getting = 0;
+    uint64_t ready = check_lane(core, &queue->plain) + check_lane(core, &queue->items) +
+                     jq_spilled_doomed(queue);
+    uint64_t counted[JQ_JOB_STATES] = { [JQ_READY] = jq_spilled_of(queue) }, getting = 0;
+    uint64_t doomed[JQ_JOB_STATES] = { [JQ_READY] = jq_spilled_doomed(queue) };
 
     for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&queue->lanes, at));) {
         const struct jq_lane *lane = JQ_ELEMENT(at, struct jq_lane, in_queue);
-        ready += check_lane(lane);
+        ready += check_lane(core, lane);
         JQ_CHECK(lane->references >= lane->sorted.count && lane->references > 0); /* C22 */
     }
     for (const struct jq_job *job = jq_idmap_first(&core->jobs); job;

@@ -36,6 +36,8 @@ void jq_core_conf_default(struct jq_core_conf *conf)
         .keep_count = 1000000,
         .sweep_ms = 10000,
         .sweep_rows = 512,
+        .resident_jobs_max = 1 << 18,
+        .resident_bytes_max = UINT64_C(64) << 20,
         .software = "jobqd " JOBQ_VERSION,
     };
 }
@@ -80,7 +82,9 @@ struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
     jq_rng_init(&core->rng, seed);
     core->hash_key = jq_rng_next(&core->rng);
     core->meta.next_id = core->meta.next_queue = 1;
-    core->sweep_at = JQ_NEVER;
+    core->sweep_at = core->spill_retry_at = JQ_NEVER;
+    core->spill_at_jobs = conf->resident_jobs_max;
+    core->spill_at_bytes = conf->resident_bytes_max;
     jq_heap_init(&core->silent, silent_before);
     jq_heap_init(&core->leases, lease_before);
     jq_heap_init(&core->due, due_before);
@@ -100,6 +104,7 @@ struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
                                        &core->stuck,
                                        &core->items_ready,
                                        &core->purging,
+                                       &core->spills,
                                        &core->hasty,
                                        &core->uneven,
                                        &core->by_receipt.jobs };
@@ -213,7 +218,8 @@ jq_ms jq_core_next_at(const struct jq_core *core)
     if (!jq_dlist_empty(&core->resolving) || !jq_dlist_empty(&core->uneven) ||
         jq_limit_pending(core))
         at = jq_ms_min(at, core->now.mono); /* memory ran out */
-    if (!jq_dlist_empty(&core->purging) && !jq_core_crowded(core))
+    at = jq_ms_min(at, core->spill_retry_at);
+    if (jq_purge_due(core))
         at = jq_ms_min(at, core->ghosts ? core->settled_at : core->now.mono);
     if (core->events.due)
         at = jq_ms_min(at, core->now.mono);
@@ -230,6 +236,7 @@ static enum jq_err tick(struct jq_core *core)
     JQ_TRY(jq_client_tick(core));
     JQ_TRY(jq_purge_tick(core));
     jq_sweep_tick(core);
+    jq_spill_tick(core);
     if (core->events.due)
         jq_events_tell(core);
     return JQ_OK;
@@ -239,6 +246,7 @@ enum jq_err jq_core_tick(struct jq_core *core, struct jq_now now)
 {
     core->now = now;
     const enum jq_err err = tick(core), resolved = jq_extra_resolve(core);
+    jq_spill_settle(core);
     return err != JQ_OK ? err : resolved;
 }
 
@@ -250,6 +258,7 @@ static void follow(struct jq_core *core)
 {
     const enum jq_err err = jq_extra_resolve(core);
     (void)err;
+    jq_spill_settle(core);
 }
 
 /* Those that may have to ask the store. */
@@ -257,7 +266,8 @@ static bool may_look_up(enum jq_tag tag)
 {
     return tag == JQ_MSG_SUBMIT || tag == JQ_MSG_WAIT || tag == JQ_MSG_CANCEL ||
            tag == JQ_MSG_LIST || tag == JQ_MSG_INFO || tag == JQ_MSG_WHY ||
-           tag == JQ_MSG_LOG_READ || tag == JQ_MSG_RETRY || tag == JQ_MSG_REMOVE;
+           tag == JQ_MSG_LOG_READ || tag == JQ_MSG_RETRY || tag == JQ_MSG_REMOVE ||
+           tag == JQ_MSG_PEEK;
 }
 
 static enum jq_err apply_client(struct jq_core *core, struct jq_peer *peer,
@@ -418,6 +428,7 @@ enum jq_err jq_core_durable(struct jq_core *core, struct jq_now now, uint64_t nu
     jq_events_tell(core);
     jq_job_forget_durable(core);
     jq_rows_forget(core);
+    jq_spill_settle(core);
     return JQ_OK;
 }
 

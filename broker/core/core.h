@@ -50,9 +50,12 @@ struct jq_core_conf {
     /* How long ended jobs are kept, unless their queue says otherwise. */
     uint64_t keep_ms, keep_failed_ms; /* default 7 and, of failed ones, 30 days */
     uint64_t keep_bytes, keep_count;  /* of each queue; default 1 GiB and 1000000 */
-    jq_ms sweep_ms;       /* how often they are looked through; default 10000, no less */
-    uint32_t sweep_rows;  /* read at a time; default 512 */
-    const char *software; /* "jobqd 0.1.0"; borrowed for the core's life */
+    jq_ms sweep_ms;      /* how often they are looked through; default 10000, no less */
+    uint32_t sweep_rows; /* read at a time; default 512 */
+    /* Past these, jobs that will run last are in the store alone; STATES.md says which stay. */
+    uint64_t resident_jobs_max;  /* default 262144 */
+    uint64_t resident_bytes_max; /* of payloads, names and options; default 64 MiB */
+    const char *software;        /* "jobqd 0.1.0"; borrowed for the core's life */
 };
 void jq_core_conf_default(struct jq_core_conf *conf);
 

@@ -32,6 +32,7 @@ enum jq_read_kind {
 #define JQ_READ_VALUE (1u << 1)
 #define JQ_READ_OUTPUT (1u << 2)
 #define JQ_READ_PAYLOAD (1u << 3)
+#define JQ_READ_LIVE (1u << 4) /* JQ_READ_PAYLOAD of those that have not ended: to be loaded */
 
 /* Spilled jobs of queue `jq_read.queue` and this lane, in its queue's order, after a key. */
 struct jq_spill_range {
@@ -55,6 +56,7 @@ struct jq_read {
     uint32_t states;
     uint64_t before_id;
     uint32_t limit;
+    uint64_t bytes_max; /* what the answer holds, but for its first record; 0: the store's bound */
     /* LIST: filters. The asker checks what it gets: more than what passes does no harm. */
     jq_ns created_after, created_before; /* from the first on, before the second; 0: any */
     uint32_t scan; /* rows looked at, at most; 0: any number. When that ends it, the last of them is

@@ -44,6 +44,17 @@ enum jq_err jq_extra_make(struct jq_core *core, struct jq_job *job)
     return jq_limit_prepare(core, job);
 }
 
+bool jq_extra_may_spill(const struct jq_job *job)
+{
+    const struct jq_extra *extra = job->extra;
+
+    return !extra || (!extra->due_at && !extra->expires_at && !extra->history &&
+                      !extra->spared_of && !extra->uses_count && !extra->lane &&
+                      !extra->options->after.count && !extra->options->unique.size &&
+                      jq_dlist_empty(&extra->readers) && jq_dlist_empty(&extra->children) &&
+                      !jq_dlink_used(&extra->in_tied) && !jq_dlink_used(&extra->in_resolving));
+}
+
 void jq_extra_free(struct jq_job *job)
 {
     if (!job->extra)

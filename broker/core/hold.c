@@ -74,6 +74,24 @@ static bool adoptable(const struct jq_core *core, const struct jq_job *job, uint
            (uint32_t)fence > job->attempt;
 }
 
+enum jq_err jq_hold_absent(const struct jq_core *core, struct jq_records held_list,
+                           uint64_t **ret_ids, uint32_t *ret_count)
+{
+    uint64_t *ids = jq_alloc(((size_t)held_list.count + 1) * sizeof *ids);
+    struct jq_held held;
+    uint32_t count = 0;
+
+    if (!ids)
+        return JQ_ENOMEM;
+    for (struct jq_reader r = jq_records_reader(held_list); jq_held_next(&r, &held);)
+        if ((held.fence >> 32) + 1 == core->meta.incarnation && held.id < core->start_id &&
+            held.id > 0 && !jq_job_find(core, held.id))
+            ids[count++] = held.id;
+    *ret_count = jq_ids_sort_out(ids, count);
+    *ret_ids = ids;
+    return JQ_OK;
+}
+
 static void adopt(struct jq_core *core, struct jq_worker *holder, struct jq_job *job,
                   uint64_t fence)
 {

@@ -102,6 +102,8 @@ void jq_info_of_loaded(const struct jq_core *core, const struct jq_loaded_job *l
 {
     info_of_record(&loaded->job, loaded->has_result ? &loaded->result : NULL,
                    jq_map_find(&core->queues, loaded->job.queue), ret);
+    if (jq_spill_is_doomed(core, &loaded->job))
+        ret->state = JQ_CANCELLED;
 }
 
 /* ---- INFO ---- */

@@ -143,18 +143,29 @@ static bool give_of(struct jq_core *core, struct jq_lane *lane)
     return true;
 }
 
+/* There is one, and it is being read from the store. */
+static bool comes_soon(const struct jq_lane *lane)
+{
+    return jq_spill_starves(lane) && !lane->queue->paused && !jq_purge_gates(lane->queue);
+}
+
 void jq_items_give(struct jq_core *core)
 {
-    struct jq_dlink *next, *link;
+    struct jq_dlink *next;
 
     for (struct jq_dlink *at = jq_dlist_first(&core->items_ready); at; at = next) {
         next = jq_dlist_next(&core->items_ready, at);
         if (!give_of(core, JQ_ELEMENT(at, struct jq_lane, in_turn)))
             return;
     }
-    /* First let those back that stand aside. */
-    while (jq_dlist_empty(&core->uneven) && (link = jq_dlist_first(&core->hasty)))
-        refuse(core, JQ_ELEMENT(link, struct jq_getter, in_hasty), JQ_EEMPTY);
+    if (!jq_dlist_empty(&core->uneven))
+        return; /* first let those back that stand aside */
+    for (struct jq_dlink *at = jq_dlist_first(&core->hasty); at; at = next) {
+        struct jq_getter *getter = JQ_ELEMENT(at, struct jq_getter, in_hasty);
+        next = jq_dlist_next(&core->hasty, at);
+        if (!comes_soon(&getter->queue->items))
+            refuse(core, getter, JQ_EEMPTY);
+    }
 }
 
 /* ---- asking ---- */
@@ -223,11 +234,94 @@ enum jq_err jq_get_apply(struct jq_core *core, struct jq_peer *peer, const struc
     return JQ_OK;
 }
 
+/* lookup->number[0]: the queue. The first item, if it is in memory by now. */
+static const struct jq_job *first_here(struct jq_core *core, const struct jq_lookup *lookup)
+{
+    const struct jq_queue *queue = jq_map_find(&core->queues, lookup->number[0]);
+    const struct jq_job *first = queue ? jq_lane_first(&queue->items) : NULL;
+
+    if (!queue || first)
+        return first;
+    const struct jq_heap_node *node = jq_heap_first(&queue->items.spill.beyond);
+    const struct jq_job *beyond = node ? JQ_ELEMENT(node, struct jq_job, in_heap) : NULL;
+    if (!beyond || lookup->found == 0)
+        return beyond;
+    const struct jq_job_record *row = &lookup->jobs[0].job;
+    const struct jq_order_key key = {
+        .rank = jq_queue_rank(queue, row->priority, row->created_at),
+        .id = row->id,
+    };
+    return jq_order_before(queue->order, key, jq_queue_key(beyond)) ? NULL : beyond;
+}
+
+static void peeked(struct jq_core *core, struct jq_lookup *lookup)
+{
+    struct jq_peer *peer = jq_peer_find(core, lookup->peer);
+
+    if (!peer || peer->token != lookup->peer_token)
+        return;
+    const struct jq_job *here = first_here(core, lookup);
+    if (here) {
+        tell_item(core, peer, lookup->correlation, JQ_AT_ONCE, here, false);
+        return;
+    }
+    if (lookup->found == 0) {
+        jq_tell_error(core, peer, lookup->correlation,
+                      lookup->err == JQ_OK ? JQ_EEMPTY : lookup->err, NULL);
+        return;
+    }
+    const struct jq_job_record *job = &lookup->jobs[0].job;
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_ITEM,
+        .correlation = lookup->correlation,
+        .u.item = {
+            .id = job->id,
+            .priority = job->priority,
+            .attempt = job->attempt,
+            .created_at = job->created_at,
+            .payload = job->payload,
+            .options = job->options,
+        },
+    };
+    jq_tell(core, peer, JQ_AT_ONCE, &msg);
+}
+
+/* The first is on its way into memory: whoever looks does not have to wait for it. */
+static enum jq_err peek_spilled(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
+                                const struct jq_queue *queue)
+{
+    struct jq_lookup *lookup = jq_lookup_new(core, peer->id, correlation, peeked);
+    const struct jq_spill *spill = &queue->items.spill;
+    const struct jq_read read = {
+        .kind = JQ_READ_SPILLED,
+        .parts = JQ_READ_PAYLOAD,
+        .after = spill->batch,
+        .queue = queue->id,
+        .limit = 1,
+        .range = { .lane = 1,
+                   .order = queue->order,
+                   .has_after = spill->has_edge,
+                   .rank = queue->order == JQ_PRIORITY ? spill->edge.rank : 0,
+                   .id = spill->edge.id },
+    };
+
+    if (!lookup)
+        return JQ_ENOMEM;
+    lookup->number[0] = queue->id;
+    const enum jq_err err = jq_lookup_list(core, lookup, &read);
+    if (err != JQ_OK)
+        jq_lookup_free(core, lookup);
+    return err;
+}
+
 enum jq_err jq_peek_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
 {
     const struct jq_queue *queue = jq_queue_find(core, msg->u.peek.queue);
-    const struct jq_job *job = queue && !queue->purge_before ? jq_lane_first(&queue->items) : NULL;
+    const bool gates = queue && jq_purge_gates(queue);
+    const struct jq_job *job = queue && !gates ? jq_lane_first(&queue->items) : NULL;
 
+    if (queue && !gates && jq_spill_starves(&queue->items))
+        return peek_spilled(core, peer, msg->correlation, queue);
     if (job)
         tell_item(core, peer, msg->correlation, JQ_AT_ONCE, job, false);
     else

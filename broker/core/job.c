@@ -239,8 +239,8 @@ enum jq_err jq_jobs_reserve(struct jq_core *core, struct jq_job *const *jobs, si
     for (size_t i = 0; i < count; i++)
         items += jobs[i]->is_item;
     JQ_TRY(jq_batch_reserve(core, count + 1));
-    JQ_TRY(jq_heap_reserve(&queue->plain.sorted, count - items));
-    JQ_TRY(jq_heap_reserve(&queue->items.sorted, items));
+    JQ_TRY(jq_spill_reserve(&queue->plain, count - items));
+    JQ_TRY(jq_spill_reserve(&queue->items, items));
     JQ_TRY(jq_heap_reserve(&core->timers, count));
     return jq_idmap_reserve(&core->jobs, count);
 }
@@ -252,6 +252,8 @@ static void leave(struct jq_core *core, struct jq_job *job)
         job->queue->doomed[job->state] -= jq_purge_dooms(job);
         if (job->state == JQ_RUNNING)
             jq_purge_spare(job);
+        if (!jq_purge_gates(job->queue))
+            jq_queue_turn(core, job->queue);
     }
     jq_extra_leaves(core, job);
     if (job->state == JQ_READY) {
@@ -305,9 +307,23 @@ static void enter(struct jq_core *core, struct jq_job *job, bool fresh)
     jq_extra_entered(core, job);
 }
 
-void jq_job_place(struct jq_core *core, struct jq_job *job)
+void jq_job_load(struct jq_core *core, struct jq_job *job)
 {
     JQ_CHECK(jq_idmap_put(&core->jobs, job->id, job) == JQ_OK);
+    core->job_bytes += jq_job_bytes(job);
+}
+
+void jq_job_unload(struct jq_core *core, struct jq_job *job)
+{
+    jq_idmap_remove(&core->jobs, job->id);
+    core->job_bytes -= jq_job_bytes(job);
+    key_remove(core, job);
+    jq_job_free(job);
+}
+
+void jq_job_place(struct jq_core *core, struct jq_job *job)
+{
+    jq_job_load(core, job);
     enter(core, job, true);
 }
 
@@ -321,7 +337,7 @@ void jq_job_add(struct jq_core *core, struct jq_job *job)
 
 void jq_job_revive(struct jq_core *core, struct jq_job *job)
 {
-    JQ_CHECK(jq_idmap_put(&core->jobs, job->id, job) == JQ_OK);
+    jq_job_load(core, job);
     jq_purge_spare(job);
     enter(core, job, false);
     jq_job_store(core, job);
@@ -430,8 +446,6 @@ void jq_job_forget_durable(struct jq_core *core)
         JQ_CHECK(jq_dlist_empty(&job->waits));
         JQ_CHECK(!job->extra || jq_dlist_empty(&job->extra->readers));
         jq_dlist_remove(&job->in_place);
-        jq_idmap_remove(&core->jobs, job->id);
-        key_remove(core, job);
-        jq_job_free(job);
+        jq_job_unload(core, job);
     }
 }

@@ -13,12 +13,15 @@ void jq_lane_init(struct jq_lane *lane, struct jq_queue *queue)
 {
     *lane = (struct jq_lane){ .queue = queue };
     jq_dlist_init(&lane->fresh);
+    jq_dlist_init(&lane->spill.offered);
+    jq_heap_init(&lane->spill.beyond, jq_queue_heap_order(queue));
     jq_heap_init(&lane->sorted, jq_queue_heap_order(queue));
 }
 
 void jq_lane_fini(struct jq_lane *lane)
 {
     jq_heap_fini(&lane->sorted);
+    jq_heap_fini(&lane->spill.beyond);
     jq_blob_drop(lane->needs);
 }
 
@@ -146,24 +149,60 @@ void jq_lane_put(struct jq_core *core, struct jq_job *job, bool fresh)
 {
     struct jq_lane *lane = jq_lane_of(job);
 
+    if (jq_spill_is_behind(lane, job)) {
+        jq_spill_put(core, lane, job);
+        return;
+    }
     job->in_sorted = !fresh || job->queue->order == JQ_PRIORITY;
     if (job->in_sorted)
         JQ_CHECK(jq_heap_put(&lane->sorted, &job->in_heap) == JQ_OK);
     else
         jq_dlist_append(&lane->fresh, &job->in_place);
+    lane->count++;
+    lane->bytes += jq_job_bytes(job);
     jq_lane_turn(core, lane);
+    if (lane->spill.is_on && lane->count == 1)
+        jq_queue_turn(core, job->queue);
+}
+
+/* It comes behind all that are ready in memory. */
+void jq_lane_put_page(struct jq_job *job)
+{
+    struct jq_lane *lane = jq_lane_of(job);
+
+    job->in_sorted = job->queue->order == JQ_PRIORITY;
+    if (job->in_sorted)
+        JQ_CHECK(jq_heap_put(&lane->sorted, &job->in_heap) == JQ_OK);
+    else if (job->queue->order == JQ_LIFO)
+        jq_dlist_put_before(lane->fresh.head.next, &job->in_place);
+    else
+        jq_dlist_append(&lane->fresh, &job->in_place);
+    lane->count++;
+    lane->bytes += jq_job_bytes(job);
 }
 
 void jq_lane_remove(struct jq_core *core, struct jq_job *job)
 {
     struct jq_lane *lane = jq_lane_of(job);
 
+    if (job->is_beyond) {
+        jq_spill_remove(job);
+        jq_spill_look(core, lane);
+        return;
+    }
     if (job->in_sorted)
         jq_heap_remove(&lane->sorted, &job->in_heap);
     else
         jq_dlist_remove(&job->in_place);
     job->in_sorted = false;
+    lane->count--;
+    lane->bytes -= jq_job_bytes(job);
     jq_lane_turn(core, lane);
+    if (!lane->spill.is_on)
+        return;
+    jq_spill_look(core, lane);
+    if (lane->count == 0)
+        jq_queue_turn(core, job->queue);
 }
 
 struct jq_job *jq_lane_first(const struct jq_lane *lane)
@@ -180,23 +219,16 @@ struct jq_job *jq_lane_first(const struct jq_lane *lane)
     return jq_queue_before(returned, fresh) ? returned : fresh;
 }
 
-uint64_t jq_lane_count(const struct jq_lane *lane)
-{
-    uint64_t count = lane->sorted.count;
-
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&lane->fresh, at));)
-        count++;
-    return count;
-}
-
 /* ---- turns ---- */
 
 bool jq_lane_may_run(const struct jq_lane *lane)
 {
     const struct jq_queue *queue = lane->queue;
 
-    return (lane->sorted.count > 0 || !jq_dlist_empty(&lane->fresh)) && !queue->paused &&
-           !queue->purge_before &&
+    /* The order of a queue is that of all its jobs, whatever tags they need. */
+    if (lane->needs && jq_spill_starves(&queue->plain))
+        return false;
+    return lane->count > 0 && !queue->paused && !jq_purge_gates(queue) &&
            (queue->concurrency == 0 || queue->by_state[JQ_RUNNING] < queue->concurrency) &&
            (lane != &queue->items || !jq_dlist_empty(&queue->getters));
 }

@@ -151,7 +151,7 @@ static uint64_t live_in(const struct filter *f, const struct jq_queue *queue)
 
     for (unsigned state = JQ_BLOCKED; state < JQ_SUCCEEDED; state++)
         count += f->states & 1u << state ? queue->by_state[state] : 0;
-    return count;
+    return f->states & 1u << JQ_READY ? count - jq_spilled_of(queue) : count;
 }
 
 /* How many jobs in memory are of these states and this queue, whatever their ids: counters know it,
@@ -301,13 +301,20 @@ static void page_of(const struct jq_lookup *lookup, struct jq_msg *ret_msg, stru
 static bool merge_stored(struct jq_core *core, const struct filter *f,
                          const struct jq_loaded_job *stored, struct page *page)
 {
+    const struct jq_job *job =
+        jq_state_is_terminal(stored->job.state) ? NULL : jq_job_find(core, stored->job.id);
     struct jq_job_info info;
 
-    if (!record_passes(f, &stored->job))
+    if (job ? !job_passes(f, job) : !record_passes(f, &stored->job))
+        return true;
+    if (jq_spill_is_doomed(core, &stored->job))
         return true;
     if (!page_takes(page, stored->job.id))
         return false;
-    jq_info_of_loaded(core, stored, &info);
+    if (job) /* it was in the store alone, and has come back meanwhile */
+        jq_info_of_job(job, &info);
+    else
+        jq_info_of_loaded(core, stored, &info);
     info.history = (struct jq_records){ 0 };
     jq_job_info_write(&page->infos, &info);
     page->count++;
@@ -410,6 +417,17 @@ static enum jq_err keep(struct jq_lookup *lookup, const struct jq_msg *msg, uint
     return jq_buf_ok(&lookup->kept) && jq_buf_ok(&mine->infos) ? JQ_OK : JQ_ENOMEM;
 }
 
+/* States of which the store may have jobs that are not in memory. */
+static uint32_t states_stored(const struct jq_core *core, const struct jq_queue *queue)
+{
+    const struct jq_queue *other;
+    uint64_t spilled = queue ? jq_spilled_of(queue) : 0;
+
+    for (size_t at = 0; !queue && !spilled && (other = jq_map_next(&core->queues, &at));)
+        spilled = jq_spilled_of(other);
+    return TERMINAL_STATES | (spilled ? 1u << JQ_READY : 0);
+}
+
 static enum jq_err ask_store(struct jq_core *core, uint64_t peer, const struct jq_msg *msg,
                              uint32_t limit, const struct page *mine)
 {
@@ -420,7 +438,7 @@ static enum jq_err ask_store(struct jq_core *core, uint64_t peer, const struct j
         .kind = JQ_READ_LIST,
         .parts = JQ_READ_RESULT,
         .queue = queue ? queue->id : 0,
-        .states = list->states ? (uint32_t)list->states & TERMINAL_STATES : TERMINAL_STATES,
+        .states = (list->states ? (uint32_t)list->states : UINT32_MAX) & states_stored(core, queue),
         .before_id = list->before_id,
         .limit = limit,
         .scan = core->conf.list_looks_max,
@@ -459,7 +477,7 @@ enum jq_err jq_list_apply(struct jq_core *core, struct jq_peer *peer, const stru
     if (list->limit && list->limit < page.limit)
         page.limit = (uint32_t)list->limit;
     list_in_memory(core, &f, before, &page);
-    if (f.states & TERMINAL_STATES)
+    if (f.states & states_stored(core, f.queue))
         err = ask_store(core, peer->id, msg, page.limit, &page);
     else
         page_tell(core, peer, msg->correlation, &page);

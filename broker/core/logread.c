@@ -47,6 +47,8 @@ static void slice(struct jq_view head, struct jq_view tail, uint64_t total, uint
 }
 
 /* lookup->number: stream, offset, limit. */
+static bool follow_live(struct jq_core *core, struct jq_peer *peer, const struct jq_lookup *lookup);
+
 static void loaded(struct jq_core *core, struct jq_lookup *lookup)
 {
     struct jq_peer *peer = jq_peer_find(core, lookup->peer);
@@ -59,8 +61,12 @@ static void loaded(struct jq_core *core, struct jq_lookup *lookup)
 
     if (!peer)
         return;
+    if (lookup->number[3] && lookup->found && follow_live(core, peer, lookup))
+        return;
     if (lookup->err != JQ_OK || lookup->found == 0) {
         data.error = lookup->err != JQ_OK ? lookup->err : jq_absent(core, data.id);
+    } else if (!jq_state_is_terminal(lookup->jobs[0].job.state)) {
+        data.end = jq_spill_is_doomed(core, &lookup->jobs[0].job);
     } else if (lookup->jobs[0].has_result) {
         const struct jq_result_record *result = &lookup->jobs[0].result;
         if (data.stream == 1)
@@ -84,8 +90,9 @@ static enum jq_err ask_store(struct jq_core *core, struct jq_peer *peer, uint64_
     lookup->number[1] = read->offset;
     lookup->number[2] =
         read->limit && read->limit < JQ_LOG_CHUNK_MAX ? read->limit : JQ_LOG_CHUNK_MAX;
-    const enum jq_err err =
-        jq_lookup_ids(core, lookup, &read->id, 1, JQ_READ_RESULT | JQ_READ_OUTPUT, after);
+    lookup->number[3] = read->follow;
+    const enum jq_err err = jq_lookup_ids(core, lookup, &read->id, 1,
+                                          JQ_READ_RESULT | JQ_READ_OUTPUT | JQ_READ_LIVE, after);
     if (err != JQ_OK)
         jq_lookup_free(core, lookup);
     return err;
@@ -215,6 +222,27 @@ static bool make_room(struct jq_core *core, struct jq_peer *peer, uint64_t corre
         count++;
     }
     return count < core->conf.log_readers_max;
+}
+
+/* It was in the store alone, and its output is followed. False: it has ended. */
+static bool follow_live(struct jq_core *core, struct jq_peer *peer, const struct jq_lookup *lookup)
+{
+    const struct jq_log_read read = {
+        .id = lookup->ids[0],
+        .stream = lookup->number[0],
+        .offset = lookup->number[1],
+        .limit = lookup->number[2],
+        .follow = true,
+    };
+    struct jq_job *job;
+    enum jq_err err = jq_spill_need(core, &lookup->jobs[0].job, &job);
+
+    if (err == JQ_OK && (!job || jq_state_is_terminal(job->state)))
+        return false;
+    if (err != JQ_OK || !make_room(core, peer, lookup->correlation) ||
+        park(core, peer, job, lookup->correlation, &read) != JQ_OK)
+        jq_tell_error(core, peer, lookup->correlation, JQ_EBUSY, NULL);
+    return true;
 }
 
 enum jq_err jq_log_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)

@@ -161,7 +161,7 @@ enum jq_err jq_core_loaded(struct jq_core *core, struct jq_now now, uint64_t tok
     if (err != JQ_OK)
         lookup->err = err;
     else if (lookup->by_key)
-        jq_facts_add(lookup, index_of(lookup, token), jobs, count, more);
+        jq_facts_add(core, lookup, index_of(lookup, token), jobs, count, more);
     if (--lookup->reads)
         return JQ_OK;
     lookup->jobs = jobs;
@@ -171,6 +171,7 @@ enum jq_err jq_core_loaded(struct jq_core *core, struct jq_now now, uint64_t tok
     jq_lookup_free(core, lookup);
     const enum jq_err resolved = jq_extra_resolve(core);
     (void)resolved; /* without memory it is tried again with the next input */
+    jq_spill_settle(core);
     return JQ_OK;
 }
 
@@ -196,7 +197,8 @@ static void result_of_record(const struct jq_result_record *from, struct jq_resu
     ret->value = from->value;
 }
 
-void jq_result_of_loaded(const struct jq_loaded_job *loaded, struct jq_result *ret)
+void jq_result_of_loaded(const struct jq_core *core, const struct jq_loaded_job *loaded,
+                         struct jq_result *ret)
 {
     *ret = (struct jq_result){
         .id = loaded->job.id,
@@ -208,6 +210,10 @@ void jq_result_of_loaded(const struct jq_loaded_job *loaded, struct jq_result *r
     };
     if (loaded->has_result)
         result_of_record(&loaded->result, ret);
+    if (jq_spill_is_doomed(core, &loaded->job)) { /* about to be deleted: it has been told so */
+        ret->state = JQ_CANCELLED;
+        ret->reason = jq_view_str("its queue was purged");
+    }
 }
 
 void jq_result_of_job(const struct jq_job *job, struct jq_result *ret)

@@ -76,6 +76,9 @@ uint64_t jq_job_promise(const struct jq_core *core, const struct jq_job *job);
 void jq_job_store(struct jq_core *core, struct jq_job *job);
 /* Puts it where its state says, counting it; for jq_job_move and recovery. */
 void jq_job_place(struct jq_core *core, struct jq_job *job);
+/* Into and out of memory: found by its id, or not. Reserved before; in no container. */
+void jq_job_load(struct jq_core *core, struct jq_job *job);
+void jq_job_unload(struct jq_core *core, struct jq_job *job); /* frees it */
 /* Forgets jobs whose end is durable. */
 void jq_job_forget_durable(struct jq_core *core);
 /* Ends a job without a worker's outcome. ENOMEM: as before. */
@@ -96,6 +99,8 @@ const char *jq_options_fault(const struct jq_job_options *options, struct jq_vie
  * job_options (a loaded job counts as damaged then). ENOMEM. The job owns what is made. */
 JQ_MUST_USE enum jq_err jq_extra_make(struct jq_core *core, struct jq_job *job);
 /* It has one from now on: before it gets what is in there. ENOMEM. */
+/* Nothing but its own bytes says what it has. */
+bool jq_extra_may_spill(const struct jq_job *job);
 JQ_MUST_USE enum jq_err jq_extra_need(struct jq_job *job);
 void jq_extra_free(struct jq_job *job);
 /* A new job, or with NULL a loaded one, is about to be placed: what it names counts from now on,
@@ -226,10 +231,13 @@ JQ_MUST_USE enum jq_err jq_queue_restore(struct jq_core *core, const struct jq_q
 void jq_queue_free(struct jq_queue *queue);
 /* Some reason why its jobs may or may not run has changed: its lanes wait for their turn or not. */
 void jq_queue_turn(struct jq_core *core, struct jq_queue *queue);
+struct jq_order_key jq_queue_key(const struct jq_job *job);
+int64_t jq_queue_rank(const struct jq_queue *queue, int32_t priority, jq_ns created_at);
 /* By the order of their queue, which is the same. */
 bool jq_queue_before(const struct jq_job *a, const struct jq_job *b);
 jq_heap_before_fn *jq_queue_heap_order(const struct jq_queue *queue);
 void jq_queue_set_order(struct jq_queue *queue, enum jq_order_kind order); /* nothing unfinished */
+/* None of it may be spilled. */
 void jq_queue_set_aging(struct jq_core *core, struct jq_queue *queue, uint64_t aging_ms);
 /* Doomed ones do not count. */
 uint64_t jq_queue_unfinished(const struct jq_queue *queue);
@@ -247,7 +255,7 @@ struct jq_lane *jq_lane_of(const struct jq_job *job);
 void jq_lane_put(struct jq_core *core, struct jq_job *job, bool fresh);
 void jq_lane_remove(struct jq_core *core, struct jq_job *job);
 struct jq_job *jq_lane_first(const struct jq_lane *lane); /* or NULL */
-uint64_t jq_lane_count(const struct jq_lane *lane);       /* O(jobs that never ran): for checks */
+void jq_lane_put_page(struct jq_job *job);                /* the next of its spilled jobs */
 /* Has ready jobs, and its queue may have more of them taken. */
 bool jq_lane_may_run(const struct jq_lane *lane);
 /* It waits for its turn if and only if it may run. */
@@ -275,8 +283,51 @@ bool jq_room_is_full(const struct jq_queue *queue);
 void jq_room_note(struct jq_core *core, struct jq_queue *queue);
 JQ_MUST_USE enum jq_err jq_room_resolve(struct jq_core *core);
 
+/* ---- spill.c, spill_page.c, spill_room.c ---- */
+uint64_t jq_spilled(const struct jq_lane *lane);          /* in the store alone */
+uint64_t jq_spilled_doomed(const struct jq_queue *queue); /* likewise, and being purged */
+uint64_t jq_spilled_of(const struct jq_queue *queue);     /* both, of all lanes */
+bool jq_spill_is_behind(const struct jq_lane *lane, const struct jq_job *job); /* the edge */
+/* The next job of the lane is in the store alone: it is on its way. */
+bool jq_spill_starves(const struct jq_lane *lane);
+/* READY jobs behind the edge: jq_lane_put and jq_lane_remove call these. */
+void jq_spill_put(struct jq_core *core, struct jq_lane *lane, struct jq_job *job);
+void jq_spill_remove(struct jq_job *job);
+JQ_MUST_USE enum jq_err jq_spill_reserve(struct jq_lane *lane, size_t jobs);
+/* What the batch says of a job's row: where it is put, that it leaves from among the spilled. */
+void jq_spill_put_row(struct jq_job *job);
+void jq_spill_take_row(struct jq_job *job);
+uint8_t jq_spill_lane(const struct jq_job *job);
+int64_t jq_spill_rank(const struct jq_job *job);
+/* Out of memory, now: it is ready, and may. */
+bool jq_spill_may_leave(const struct jq_core *core, const struct jq_job *job);
+void jq_spill_leave(struct jq_core *core, struct jq_job *job);
+/* Into memory, in no container yet. */
+JQ_MUST_USE enum jq_err jq_spill_load(struct jq_core *core, const struct jq_job_record *record,
+                                      struct jq_job **ret_job);
+/* Into memory for one who names it, with JQ_READ_LIVE. NULL: it has ended, or is being purged. */
+JQ_MUST_USE enum jq_err jq_spill_need(struct jq_core *core, const struct jq_job_record *record,
+                                      struct jq_job **ret_job);
+bool jq_spill_is_doomed(const struct jq_core *core, const struct jq_job_record *record);
+/* After every input: jobs leave, pages are asked for. */
+void jq_spill_settle(struct jq_core *core);
+void jq_spill_tick(struct jq_core *core);
+void jq_spill_look(struct jq_core *core, struct jq_lane *lane); /* at the next settling */
+void jq_spill_turn_on(struct jq_core *core, struct jq_lane *lane);
+void jq_spill_release(struct jq_core *core, struct jq_lane *lane); /* the edge has moved on */
+bool jq_spill_wants_page(const struct jq_core *core, const struct jq_lane *lane);
+bool jq_spill_ask_page(struct jq_core *core, struct jq_lane *lane); /* false: without memory */
+void jq_spill_make_room(struct jq_core *core);
+void jq_spill_doom(struct jq_core *core, struct jq_queue *queue); /* a purge has started */
+JQ_MUST_USE enum jq_err jq_spill_purge(struct jq_core *core, struct jq_queue *queue,
+                                       uint64_t slice);
+void jq_spill_restore(struct jq_core *core, struct jq_queue *queue,
+                      const struct jq_queue_record *record);
+
 /* ---- purge.c ---- */
 bool jq_purge_dooms(const struct jq_job *job);
+bool jq_purge_gates(const struct jq_queue *queue);
+bool jq_purge_due(const struct jq_core *core);
 void jq_purge_spare(struct jq_job *job); /* it was held, or had ended, when its queue was purged */
 void jq_purge_start(struct jq_core *core, struct jq_queue *queue, uint64_t *ret_count);
 void jq_purge_restore(struct jq_core *core);
@@ -316,6 +367,8 @@ void jq_batch_request_delete(struct jq_core *core, struct jq_client *client,
                              struct jq_request *request);
 void jq_batch_session_delete(struct jq_core *core, struct jq_client *client);
 void jq_batch_worker(struct jq_core *core, struct jq_worker *worker, bool exists);
+void jq_batch_spill(struct jq_core *core, const struct jq_job *job);
+void jq_batch_spilled_purge(struct jq_core *core, const struct jq_spilled_purge *purge);
 void jq_batch_row_delete(struct jq_core *core, uint64_t id, uint32_t queue); /* of no job here */
 void jq_batch_limit(struct jq_core *core, struct jq_limiter *limiter); /* put or delete, by set */
 void jq_batch_free(struct jq_batch *batch);
@@ -364,6 +417,10 @@ void jq_peer_welcome(struct jq_core *core, struct jq_peer *peer, uint64_t correl
 JQ_MUST_USE enum jq_err jq_hold_give_up(struct jq_core *core, struct jq_job *job, bool charged);
 JQ_MUST_USE enum jq_err jq_hold_give_up_all(struct jq_core *core, struct jq_worker *holder,
                                             bool charged);
+/* Ids that a holder from before the restart says it holds and that are not in memory: the store may
+ * have them as waiting. A new array; jq_free. */
+JQ_MUST_USE enum jq_err jq_hold_absent(const struct jq_core *core, struct jq_records held,
+                                       uint64_t **ret_ids, uint32_t *ret_count);
 /* Compares what the holder says it holds with what it is thought to hold; writes those that it has
  * lost. */
 JQ_MUST_USE enum jq_err jq_hold_reconcile(struct jq_core *core, struct jq_worker *holder,
@@ -480,8 +537,8 @@ JQ_MUST_USE enum jq_err jq_facts_ask(struct jq_core *core, struct jq_lookup *loo
 bool jq_facts_complete(const struct jq_core *core, const struct jq_submit *submit,
                        const struct jq_lookup *facts);
 /* An answer. */
-void jq_facts_add(struct jq_lookup *lookup, uint32_t index, const struct jq_loaded_job *jobs,
-                  size_t count, bool more);
+void jq_facts_add(struct jq_core *core, struct jq_lookup *lookup, uint32_t index,
+                  const struct jq_loaded_job *jobs, size_t count, bool more);
 uint8_t jq_facts_state(const struct jq_lookup *facts, uint64_t id);
 /* An older job that is gone, among those that these jobs wait for; 0: none is. */
 uint64_t jq_facts_gone(const struct jq_core *core, const struct jq_submit *submit,
@@ -546,7 +603,8 @@ const struct jq_loaded_job *jq_lookup_found(const struct jq_lookup *lookup, size
                                             uint64_t id);
 /* NOENT: never given away; GONE: it existed, the store does not have it any more. */
 enum jq_err jq_absent(const struct jq_core *core, uint64_t id);
-void jq_result_of_loaded(const struct jq_loaded_job *loaded, struct jq_result *ret);
+void jq_result_of_loaded(const struct jq_core *core, const struct jq_loaded_job *loaded,
+                         struct jq_result *ret);
 void jq_result_of_job(const struct jq_job *job, struct jq_result *ret);
 void jq_info_of_job(const struct jq_job *job, struct jq_job_info *ret);
 void jq_info_of_loaded(const struct jq_core *core, const struct jq_loaded_job *loaded,

@@ -135,7 +135,7 @@ static bool acceptable(struct jq_core *core, uint64_t id, const struct jq_msg *m
     return true;
 }
 
-enum jq_err jq_peer_hello(struct jq_core *core, uint64_t id, const struct jq_msg *msg)
+static enum jq_err hello(struct jq_core *core, uint64_t id, const struct jq_msg *msg)
 {
     struct jq_peer *peer = jq_peer_find(core, id);
     enum jq_err err;
@@ -161,6 +161,48 @@ enum jq_err jq_peer_hello(struct jq_core *core, uint64_t id, const struct jq_msg
     if (err != JQ_OK)
         jq_peer_drop(core, peer);
     return err;
+}
+
+/* lookup: `kept` is the HELLO, number[0] who said it. What it holds is in memory now. */
+static void held_loaded(struct jq_core *core, struct jq_lookup *lookup)
+{
+    struct jq_job *job;
+    struct jq_msg msg;
+    enum jq_err err = lookup->err;
+
+    for (size_t i = 0; err == JQ_OK && i < lookup->found; i++)
+        err = jq_spill_need(core, &lookup->jobs[i].job, &job);
+    if (err == JQ_OK)
+        err = jq_msg_decode(jq_buf_view(&lookup->kept), &msg);
+    if (err == JQ_OK)
+        err = hello(core, lookup->number[0], &msg);
+    if (err != JQ_OK)
+        jq_tell_stranger(core, lookup->number[0], lookup->correlation, JQ_EBUSY, NULL);
+}
+
+/* A holder that comes back after a restart may hold what the store has as waiting, far back in its
+ * queue: then that is read before the two are compared. */
+enum jq_err jq_peer_hello(struct jq_core *core, uint64_t id, const struct jq_msg *msg)
+{
+    const struct jq_records held = msg->u.hello.held;
+    uint64_t *ids = NULL;
+    uint32_t count = 0;
+
+    if (core->spilled_lanes == 0 || held.count == 0)
+        return hello(core, id, msg);
+    JQ_TRY(jq_hold_absent(core, held, &ids, &count));
+    struct jq_lookup *lookup = count ? jq_lookup_new(core, 0, msg->correlation, held_loaded) : NULL;
+    enum jq_err err = count && !lookup ? JQ_ENOMEM : JQ_OK;
+    if (lookup) {
+        lookup->number[0] = id;
+        err = jq_msg_encode(msg, &lookup->kept);
+        if (err == JQ_OK)
+            err = jq_lookup_ids(core, lookup, ids, count, JQ_READ_LIVE, 0);
+        if (err != JQ_OK)
+            jq_lookup_free(core, lookup);
+    }
+    jq_free(ids);
+    return count || err != JQ_OK ? err : hello(core, id, msg);
 }
 
 enum jq_err jq_peer_bye(struct jq_core *core, struct jq_peer *peer)

@@ -27,6 +27,12 @@ bool jq_purge_dooms(const struct jq_job *job)
 }
 
 /* One that comes back has an extra: jq_job_reserve. One that ends needs none. */
+/* Nothing of its lanes is taken until what is doomed and in memory has gone. */
+bool jq_purge_gates(const struct jq_queue *queue)
+{
+    return queue->purge_before && jq_queue_doomed(queue) > jq_spilled_doomed(queue);
+}
+
 void jq_purge_spare(struct jq_job *job)
 {
     if (job->extra && job->id < job->queue->purge_before)
@@ -45,6 +51,7 @@ void jq_purge_start(struct jq_core *core, struct jq_queue *queue, uint64_t *ret_
     queue->purge_before = core->meta.next_id++;
     for (unsigned state = JQ_BLOCKED; state <= JQ_READY; state++)
         queue->doomed[state] = queue->by_state[state];
+    jq_spill_doom(core, queue);
     if (!jq_dlink_used(&queue->in_purging))
         jq_dlist_append(&core->purging, &queue->in_purging);
     jq_queue_turn(core, queue);
@@ -129,7 +136,15 @@ static enum jq_err purge_some(struct jq_core *core, struct jq_queue *queue)
         next = jq_dlist_next(&queue->lanes, at);
         JQ_TRY(purge_lane(core, JQ_ELEMENT(at, struct jq_lane, in_queue), &left));
     }
+    if (jq_queue_doomed(queue) && !jq_purge_gates(queue))
+        return jq_spill_purge(core, queue, SLICE);
     return JQ_OK;
+}
+
+bool jq_purge_due(const struct jq_core *core)
+{
+    return !jq_dlist_empty(&core->purging) && !jq_core_crowded(core) &&
+           core->purge_batch != jq_batch_number(core);
 }
 
 enum jq_err jq_purge_tick(struct jq_core *core)
@@ -152,6 +167,8 @@ enum jq_err jq_purge_tick(struct jq_core *core)
     jq_batch_queue(core, queue);
     jq_queue_turn(core, queue);
     jq_getters_end(core, queue);
+    jq_spill_look(core, &queue->plain); /* their pages had to wait */
+    jq_spill_look(core, &queue->items);
     return JQ_OK;
 }
 

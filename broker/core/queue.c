@@ -10,18 +10,18 @@
 /* With aging, `aging_ms` of waiting are worth one priority: a job is overtaken by one of a lower
  * number only if that was submitted less than aging_ms for each number between them after it. The
  * rank of a job never changes. */
-static int64_t rank_of(const struct jq_job *job)
+int64_t jq_queue_rank(const struct jq_queue *queue, int32_t priority, jq_ns created_at)
 {
-    const uint64_t aging_ms = job->queue->aging_ms;
-
-    if (aging_ms == 0)
-        return job->priority;
-    return (int64_t)job->priority * (int64_t)aging_ms + job->fixed.created_at / 1000000;
+    if (queue->aging_ms == 0)
+        return priority;
+    return (int64_t)priority * (int64_t)queue->aging_ms + created_at / 1000000;
 }
 
-static struct jq_order_key key_of(const struct jq_job *job)
+struct jq_order_key jq_queue_key(const struct jq_job *job)
 {
-    return (struct jq_order_key){ .rank = rank_of(job), .id = job->id };
+    return (struct jq_order_key){
+        .rank = jq_queue_rank(job->queue, job->priority, job->fixed.created_at), .id = job->id
+    };
 }
 
 static const struct jq_job *job_of(const struct jq_heap_node *node)
@@ -41,7 +41,7 @@ static bool lifo_before(const struct jq_heap_node *a, const struct jq_heap_node 
 
 static bool priority_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
 {
-    return jq_order_before(JQ_PRIORITY, key_of(job_of(a)), key_of(job_of(b)));
+    return jq_order_before(JQ_PRIORITY, jq_queue_key(job_of(a)), jq_queue_key(job_of(b)));
 }
 
 static jq_heap_before_fn *const before[JQ_ORDER_KINDS] = {
@@ -57,7 +57,7 @@ jq_heap_before_fn *jq_queue_heap_order(const struct jq_queue *queue)
 
 bool jq_queue_before(const struct jq_job *a, const struct jq_job *b)
 {
-    return jq_order_before(a->queue->order, key_of(a), key_of(b));
+    return jq_order_before(a->queue->order, jq_queue_key(a), jq_queue_key(b));
 }
 
 struct jq_queue *jq_queue_find(const struct jq_core *core, struct jq_view name)
@@ -155,6 +155,7 @@ enum jq_err jq_queue_restore(struct jq_core *core, const struct jq_queue_record 
     queue->keep_count = r->keep_count;
     queue->aging_ms = r->aging_ms;
     core->loose |= queue->durability != JQ_DURABILITY_FULL;
+    jq_spill_restore(core, queue, r);
     return JQ_OK;
 }
 
@@ -174,6 +175,7 @@ void jq_queue_set_order(struct jq_queue *queue, enum jq_order_kind order)
     JQ_CHECK(jq_queue_unfinished(queue) + jq_queue_doomed(queue) == 0);
     queue->order = order;
     queue->plain.sorted.before = queue->items.sorted.before = queue->aside.before = before[order];
+    queue->plain.spill.beyond.before = queue->items.spill.beyond.before = before[order];
     for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&queue->lanes, at));)
         JQ_ELEMENT(at, struct jq_lane, in_queue)->sorted.before = before[order];
 }
@@ -182,6 +184,7 @@ void jq_queue_set_aging(struct jq_core *core, struct jq_queue *queue, uint64_t a
 {
     if (aging_ms == queue->aging_ms)
         return;
+    JQ_CHECK(jq_spilled_of(queue) == 0); /* those have their places in the store */
     queue->aging_ms = aging_ms;
     jq_heap_rebuild(&queue->plain.sorted);
     jq_heap_rebuild(&queue->items.sorted);
@@ -219,5 +222,7 @@ void jq_queue_forget(struct jq_core *core, struct jq_queue *queue)
         JQ_CHECK(jq_map_put(&core->queue_names, hash, first) == JQ_OK);
     jq_map_remove(&core->queues, queue->id);
     jq_dlist_remove(&queue->in_uneven);
+    jq_dlist_remove(&queue->plain.spill.in_spills);
+    jq_dlist_remove(&queue->items.spill.in_spills);
     jq_queue_free(queue);
 }

@@ -225,6 +225,13 @@ static enum jq_err may_set(const struct jq_core *core, const struct jq_queue *qu
         *ret_text = "its order can change only while nothing of it is unfinished";
         return set->mode == JQ_QUEUE_DECLARE ? JQ_EEXIST : JQ_ESTATE;
     }
+    if (queue && (s->fields & JQ_QUEUE_AGING) && s->conf.aging_ms != queue->aging_ms &&
+        jq_spilled_of(queue) > 0) {
+        *ret_text =
+            "so many of its jobs wait that some are on disk alone, in their order: its aging "
+            "can change when fewer do";
+        return JQ_ESTATE;
+    }
     return JQ_OK;
 }
 

@@ -193,6 +193,8 @@ enum jq_err jq_core_start(struct jq_core *core, struct jq_now now)
     JQ_TRY(jq_timer_start(core));
     jq_purge_restore(core);
     jq_sweep_arm(core);
+    core->start_id = core->meta.next_id;
     core->started = true;
+    jq_spill_settle(core); /* the first pages */
     return JQ_OK;
 }

@@ -214,11 +214,12 @@ static struct jq_job *worst_in(const struct jq_queue *queue)
     return worst;
 }
 
-/* As many as have come back too many. */
+/* As many as have come back too many. Of a queue whose last jobs are in the store alone nobody
+ * stands aside: who is last in memory is not last. It shows more than its places then. */
 static enum jq_err set_aside(struct jq_core *core, struct jq_queue *queue)
 {
     for (; queue->excess > 0; queue->excess--) {
-        if (queue->maxsize == 0 || ready(queue) <= queue->maxsize)
+        if (queue->maxsize == 0 || ready(queue) <= queue->maxsize || jq_spilled_of(queue) > 0)
             continue;
         struct jq_job *job = worst_in(queue);
         JQ_TRY(jq_job_reserve(core, job));

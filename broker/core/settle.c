@@ -71,7 +71,7 @@ static uint64_t promise(const struct jq_core *core, const struct jq_job *job, ui
     return job->queue->durability == JQ_DURABILITY_FULL ? jq_batch_number(core) : batch;
 }
 
-enum jq_err jq_settle_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+static enum jq_err settle(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
 {
     struct jq_settling settling;
     struct jq_buf acks = { 0 };
@@ -109,5 +109,71 @@ enum jq_err jq_settle_apply(struct jq_core *core, struct jq_peer *peer, const st
         jq_tell(core, peer, batch, &answer);
     }
     jq_buf_fini(&acks);
+    return err;
+}
+
+/* ---- of items that may be in the store alone ---- */
+
+/* lookup: `kept` is the SETTLE. What lives of its items is in memory now. */
+static void loaded(struct jq_core *core, struct jq_lookup *lookup)
+{
+    struct jq_peer *peer = jq_peer_find(core, lookup->peer);
+    enum jq_err err = lookup->more ? JQ_EMSGSIZE : lookup->err;
+    struct jq_job *job;
+    struct jq_msg msg;
+
+    if (!peer || peer->token != lookup->peer_token)
+        return;
+    for (size_t i = 0; err == JQ_OK && i < lookup->found; i++)
+        err = jq_spill_need(core, &lookup->jobs[i].job, &job);
+    if (err == JQ_OK)
+        err = jq_msg_decode(jq_buf_view(&lookup->kept), &msg);
+    if (err == JQ_OK)
+        err = settle(core, peer, &msg);
+    if (err != JQ_OK)
+        jq_tell_error(core, peer, lookup->correlation, JQ_EBUSY, NULL);
+}
+
+/* Those that are neither in memory nor unknown, into `ids`, sorted. */
+static uint32_t absent_of(const struct jq_core *core, struct jq_records items, uint64_t *ids)
+{
+    struct jq_settling settling;
+    uint32_t count = 0;
+
+    for (struct jq_reader r = jq_records_reader(items); jq_settling_next(&r, &settling);)
+        if (!jq_job_find(core, settling.id) && jq_absent(core, settling.id) == JQ_EGONE)
+            ids[count++] = settling.id;
+    return jq_ids_sort_out(ids, count);
+}
+
+static enum jq_err look_up(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg,
+                           const uint64_t *ids, uint32_t count)
+{
+    struct jq_lookup *lookup = jq_lookup_new(core, peer->id, msg->correlation, loaded);
+
+    if (!lookup)
+        return JQ_ENOMEM;
+    enum jq_err err = jq_msg_encode(msg, &lookup->kept);
+    if (err == JQ_OK)
+        err = jq_lookup_ids(core, lookup, ids, count, JQ_READ_LIVE, 0);
+    if (err != JQ_OK)
+        jq_lookup_free(core, lookup);
+    return err;
+}
+
+/* Whoever lost its lease must hear so, not that it is done: also of an item that waits again, in
+ * the store alone. */
+enum jq_err jq_settle_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    const struct jq_records items = msg->u.settle.items;
+
+    if (core->spilled_lanes == 0 || peer->lookups >= core->conf.lookups_max)
+        return settle(core, peer, msg);
+    uint64_t *ids = jq_alloc(((size_t)items.count + 1) * sizeof *ids);
+    if (!ids)
+        return JQ_ENOMEM;
+    const uint32_t count = absent_of(core, items, ids);
+    const enum jq_err err = count ? look_up(core, peer, msg, ids, count) : settle(core, peer, msg);
+    jq_free(ids);
     return err;
 }

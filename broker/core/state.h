@@ -16,11 +16,11 @@
  *   kept     retention.c  what is kept of ended jobs, for how long; rows that are being deleted
  *   queues   queue.c    names, order, counters
  *   lanes    lane.c     ready jobs of a queue, by who may take them; lanes that nobody free serves
- *   batch    batch.c    what the store is to be told, netted
- *   outbox   outbox.c   what peers are to be told, promises held back
- *   peers    peer.c     connections: HELLO, PING, BYE, silence
- *   workers  worker.c   worker sessions: joining, leases, credit, tags
- *   holders  hold.c     who holds which job: giving up, coming back, leases by receipt
+ *   spills   spill.c    jobs that are in the store alone: where a lane's edge is; pages of them
+ * come back (spill_page.c), others leave (spill_room.c) batch    batch.c    what the store is to be
+ * told, netted outbox   outbox.c   what peers are to be told, promises held back peers    peer.c
+ * connections: HELLO, PING, BYE, silence workers  worker.c   worker sessions: joining, leases,
+ * credit, tags holders  hold.c     who holds which job: giving up, coming back, leases by receipt
  *   clients  client.c   client sessions: requests and their answers, tied jobs
  *   waits    wait.c     who waits for which job
  *   purges   purge.c    queues whose jobs are being cancelled; the end of a queue
@@ -43,6 +43,22 @@
 
 struct jq_lookup;
 
+/* What of a lane is in the store alone. Only lanes without needs have such jobs. */
+struct jq_spill {
+    bool is_on;                     /* some are: there is an edge */
+    bool has_edge;                  /* else it is before all of them: nothing is known yet */
+    struct jq_order_key edge;       /* the last that may be ready in memory */
+    uint64_t rows, loaded;          /* jobs that are among the spilled; of them, in memory too */
+    uint64_t doomed, doomed_loaded; /* likewise, and being purged; not among those above */
+    struct jq_heap beyond;          /* READY in memory, behind the edge */
+    struct jq_dlist
+        offered;          /* of them, struct jq_job.in_place: leave memory once they are durable */
+    uint64_t page, pages; /* the page that has been asked for; 0: none. Asked for so far */
+    uint64_t batch;       /* the last that spills jobs of it */
+    jq_ms retry_at;       /* no page is asked for before */
+    struct jq_dlink in_spills; /* core->spills */
+};
+
 /* Ready jobs of one queue that the same may take. FIFO and LIFO: new ones in `fresh`, in id order,
  * those that came back in the heap, and the next is the better of two. PRIORITY: the heap alone. */
 struct jq_lane {
@@ -52,6 +68,8 @@ struct jq_lane {
     uint64_t references; /* jobs in memory that are of a lane with needs */
     struct jq_dlist fresh;
     struct jq_heap sorted;
+    uint64_t count, bytes; /* ready in memory: in the two above */
+    struct jq_spill spill;
     struct jq_dlink in_queue; /* queue->lanes: with needs */
     struct jq_dlink in_turn;  /* core->ready, or core->stuck; of items: core->items_ready */
 };
@@ -181,8 +199,8 @@ struct jq_use {
 struct jq_job {
     uint64_t id;
     struct jq_queue *queue;
-    struct jq_dlink in_place; /* READY: queue->fresh; RUNNING: worker->jobs; DELAYED, BLOCKED:
-                                 queue->waiting; ended: core->ended */
+    struct jq_dlink in_place; /* READY: queue->fresh, or spill.offered; RUNNING: worker->jobs;
+                                 DELAYED, BLOCKED: queue->waiting; ended: core->ended */
     struct jq_worker *worker; /* RUNNING: who holds it */
     struct jq_extra *extra;   /* NULL: none */
     uint64_t fence;
@@ -190,10 +208,12 @@ struct jq_job {
     enum jq_hold hold : 8; /* BLOCKED: why */
     uint8_t flags;         /* JQ_JOB_... of the submitter */
     bool cancel_asked : 1;
-    bool restored : 1; /* was in the store when this incarnation started */
-    bool stored : 1;   /* a JOB_PUT has been in an earlier operation */
-    bool damaged : 1;  /* its bytes in the store do not fit their checksum */
-    bool in_sorted : 1;
+    bool restored : 1;   /* was in the store when this incarnation started */
+    bool stored : 1;     /* a JOB_PUT has been in an earlier operation */
+    bool damaged : 1;    /* its bytes in the store do not fit their checksum */
+    bool in_sorted : 1;  /* READY: in a heap */
+    bool is_beyond : 1;  /* READY, and behind the edge of its lane */
+    bool is_spilled : 1; /* its row is among the spilled */
     bool is_item : 1;
     bool seen : 1;          /* the HELLO that is being worked on named it */
     bool quarantined : 1;   /* FAILED as its workers kept dying */
@@ -441,12 +461,19 @@ struct jq_core {
     uint64_t stuck_changes;      /* lanes that have become so */
     struct jq_dlist items_ready; /* lanes of items that somebody waits for */
     struct jq_dlist purging;     /* queues with doomed jobs, in turn */
-    struct jq_dlist uneven;      /* queues whose places or ready jobs have changed in number */
-    struct jq_dlist hasty;       /* struct jq_getter.in_hasty */
-    struct jq_heap timers;       /* struct jq_extra.in_timers, by timer_at */
-    struct jq_dlist resolving;   /* struct jq_extra.in_resolving: ended, and others wait for it; or
-                                    to be skipped */
-    struct jq_map uniques;       /* hash -> struct jq_job, chained */
+    uint64_t purge_batch;        /* the last with a slice of spilled jobs */
+    struct jq_dlist spills;      /* lanes whose spilled jobs are to be looked at */
+    uint64_t spilled_lanes;      /* that have any */
+    uint64_t job_bytes;          /* of jobs in memory: what jq_job_bytes says */
+    uint64_t spill_at_jobs, spill_at_bytes; /* past these, some leave memory */
+    jq_ms spill_retry_at;
+    uint64_t start_id;         /* ids below were given away before this incarnation */
+    struct jq_dlist uneven;    /* queues whose places or ready jobs have changed in number */
+    struct jq_dlist hasty;     /* struct jq_getter.in_hasty */
+    struct jq_heap timers;     /* struct jq_extra.in_timers, by timer_at */
+    struct jq_dlist resolving; /* struct jq_extra.in_resolving: ended, and others wait for it; or
+                                  to be skipped */
+    struct jq_map uniques;     /* hash -> struct jq_job, chained */
 
     struct jq_map limits; /* hash -> struct jq_limiter, chained */
     struct jq_dlist limits_in_order, limits_open;

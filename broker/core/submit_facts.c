@@ -105,7 +105,8 @@ static enum jq_err ask_part(struct jq_core *core, struct jq_lookup *lookup, uint
     for (uint32_t i = first; i < lookup->facts_count && i < first + JQ_JOBS_PER_FRAME; i++)
         if (lookup->facts[i].state == JQ_FACT_UNKNOWN)
             ids[count++] = lookup->facts[i].id;
-    return count ? jq_lookup_part(core, lookup, ids, count, 0, 0, lookup->count + first) : JQ_OK;
+    return count ? jq_lookup_part(core, lookup, ids, count, JQ_READ_LIVE, 0, lookup->count + first)
+                 : JQ_OK;
 }
 
 static enum jq_err ask_parents(struct jq_core *core, struct jq_lookup *lookup,
@@ -150,8 +151,22 @@ enum jq_err jq_facts_ask(struct jq_core *core, struct jq_lookup *lookup,
 
 /* ---- answers ---- */
 
-void jq_facts_add(struct jq_lookup *lookup, uint32_t index, const struct jq_loaded_job *jobs,
-                  size_t count, bool more)
+/* One that lives is taken into memory, and known there. */
+static uint8_t fact_of(struct jq_core *core, const struct jq_job_record *job)
+{
+    struct jq_job *live;
+
+    if (jq_spill_is_doomed(core, job))
+        return JQ_CANCELLED;
+    if (jq_state_is_terminal(job->state))
+        return (uint8_t)job->state;
+    const enum jq_err err = jq_spill_need(core, job, &live);
+    (void)err; /* without memory it is asked for again */
+    return JQ_FACT_UNKNOWN;
+}
+
+void jq_facts_add(struct jq_core *core, struct jq_lookup *lookup, uint32_t index,
+                  const struct jq_loaded_job *jobs, size_t count, bool more)
 {
     size_t next = 0;
 
@@ -166,7 +181,7 @@ void jq_facts_add(struct jq_lookup *lookup, uint32_t index, const struct jq_load
         if (fact->state != JQ_FACT_UNKNOWN)
             continue;
         if (next < count && jobs[next].job.id == fact->id)
-            fact->state = (uint8_t)jobs[next++].job.state;
+            fact->state = fact_of(core, &jobs[next++].job);
         else if (!more || next < count)
             fact->state = JQ_FACT_GONE;
     }

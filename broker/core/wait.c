@@ -131,15 +131,19 @@ static void loaded(struct jq_core *core, struct jq_lookup *lookup)
         const struct jq_loaded_job *job = jq_lookup_found(lookup, &cursor, lookup->ids[i]);
         struct jq_job *live = jq_job_find(core, lookup->ids[i]);
         struct jq_result result = { .id = lookup->ids[i] };
-        if (live && !jq_state_is_terminal(live->state)) { /* it has come back to life meanwhile */
-            if (wait_for(core, waiter, live) != JQ_OK) {
-                give_up(core, waiter);
-                return;
-            }
-            continue;
+        enum jq_err err = JQ_OK;
+        if (!live && job) /* it lives, and was in the store alone */
+            err = jq_spill_need(core, &job->job, &live);
+        if (err == JQ_OK && live) /* or it has come back to life meanwhile */
+            err = wait_for(core, waiter, live);
+        if (err != JQ_OK) {
+            give_up(core, waiter);
+            return;
         }
+        if (live)
+            continue;
         if (job)
-            jq_result_of_loaded(job, &result);
+            jq_result_of_loaded(core, job, &result);
         else
             result.error = lookup->err != JQ_OK ? lookup->err : jq_absent(core, lookup->ids[i]);
         jq_wait_tell(core, peer, lookup->correlation, JQ_AT_ONCE, &result);
@@ -163,7 +167,7 @@ static enum jq_err look_up(struct jq_core *core, struct jq_waiter *waiter, const
         return JQ_ENOMEM;
     lookup->number[0] = waiter->token;
     const enum jq_err err =
-        jq_lookup_ids(core, lookup, ids, count, JQ_READ_RESULT | JQ_READ_VALUE, 0);
+        jq_lookup_ids(core, lookup, ids, count, JQ_READ_RESULT | JQ_READ_VALUE | JQ_READ_LIVE, 0);
     if (err != JQ_OK) {
         jq_lookup_free(core, lookup);
         return err;

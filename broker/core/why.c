@@ -207,7 +207,7 @@ static uint64_t ahead_of(const struct jq_job *job, bool *ret_more)
     *ret_more = ahead == AHEAD_MAX;
     for (; i < lane->sorted.count && i < AHEAD_MAX; i++)
         ahead += jq_queue_before(JQ_ELEMENT(lane->sorted.nodes[i], struct jq_job, in_heap), job);
-    *ret_more |= i < lane->sorted.count;
+    *ret_more |= i < lane->sorted.count || (job->is_beyond && jq_spilled(lane));
     return ahead;
 }
 

@@ -106,11 +106,15 @@ static bool ask_for_parents(struct jq_core *core, struct jq_peer *peer, uint64_t
 static void loaded(struct jq_core *core, struct jq_lookup *lookup)
 {
     struct jq_peer *peer = jq_peer_find(core, lookup->peer);
-    const struct jq_job *live = jq_job_find(core, lookup->ids[0]);
+    struct jq_job *live = jq_job_find(core, lookup->ids[0]);
     struct jq_reasons b = { 0 };
 
     if (!peer)
         return;
+    if (!live && lookup->found && jq_spill_need(core, &lookup->jobs[0].job, &live) != JQ_OK) {
+        jq_tell_error(core, peer, lookup->correlation, JQ_EBUSY, NULL);
+        return;
+    }
     if (live && !jq_state_is_terminal(live->state)) { /* it has come back to life meanwhile */
         jq_why_live(core, peer, lookup->correlation, live);
         return;
@@ -121,7 +125,10 @@ static void loaded(struct jq_core *core, struct jq_lookup *lookup)
         return;
     }
     const struct jq_loaded_job *job = &lookup->jobs[0];
-    add_end(&b, job);
+    if (jq_spill_is_doomed(core, &job->job))
+        jq_reasons_add(&b, "purged", 0, "its queue has been purged: it is about to be deleted");
+    else
+        add_end(&b, job);
     if (job->job.state == JQ_SKIPPED &&
         ask_for_parents(core, peer, lookup->correlation, &job->job, &b))
         jq_buf_fini(&b.blockers);
@@ -136,7 +143,8 @@ enum jq_err jq_why_ended(struct jq_core *core, struct jq_peer *peer, uint64_t co
 
     if (!lookup)
         return JQ_ENOMEM;
-    const enum jq_err err = jq_lookup_ids(core, lookup, &id, 1, JQ_READ_RESULT, after);
+    const enum jq_err err =
+        jq_lookup_ids(core, lookup, &id, 1, JQ_READ_RESULT | JQ_READ_LIVE, after);
     if (err != JQ_OK)
         jq_lookup_free(core, lookup);
     return err;

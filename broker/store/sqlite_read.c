@@ -143,6 +143,8 @@ struct cursor {
 static enum jq_err cursor_open(struct cursor *cursor, struct jq_sqlite *sqlite, enum jq_sql which,
                                enum jq_place place, uint32_t parts)
 {
+    if (parts & JQ_READ_LIVE && place != JQ_PLACE_ENDED)
+        parts |= JQ_READ_PAYLOAD;
     *cursor = (struct cursor){
         .sqlite = sqlite, .statement = sqlite->statements[which], .place = place, .parts = parts
     };

@@ -119,7 +119,7 @@ static void run_commit(struct jq_store *store, struct jq_store_done *done)
 static void run_read(struct jq_store *store, struct request *request)
 {
     struct jq_backend *backend = store->backend;
-    struct jq_copy copy = { 0 };
+    struct jq_copy copy = { .bytes_max = request->read.bytes_max };
     bool more = false;
 
     enum jq_err err = backend->ops->read(backend, &request->read, jq_copy_add, &copy, &more);

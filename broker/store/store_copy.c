@@ -75,7 +75,8 @@ enum jq_err jq_copy_add(void *arg, const struct jq_loaded_job *job)
         one.result = (struct jq_result_record){ 0 };
     for (size_t i = 0; i < count; i++)
         size += views[i]->size;
-    if (copy->bytes + size > JQ_STORE_READ_BYTES_MAX)
+    if (copy->bytes + size > JQ_STORE_READ_BYTES_MAX ||
+        (copy->bytes_max && copy->count && copy->bytes + size > copy->bytes_max))
         return JQ_EMSGSIZE;
     JQ_TRY(reserve_job(copy));
     JQ_TRY(reserve_bytes(copy, size));

@@ -18,6 +18,7 @@ struct jq_copy {
     struct jq_loaded_job *jobs; /* their bytes are in the chunks */
     size_t count, capacity;
     uint64_t bytes;
+    uint64_t bytes_max; /* past it no more is added; 0: JQ_STORE_READ_BYTES_MAX */
     struct jq_copy_chunk *chunks;
 };
 

@@ -233,6 +233,8 @@ static enum jq_err give(const struct jq_memory_job *row, uint32_t parts, jq_each
     const struct jq_view empty = { 0 };
     struct jq_loaded_job loaded = { .job = row->record };
 
+    if (parts & JQ_READ_LIVE && !jq_state_is_terminal(row->record.state))
+        parts |= JQ_READ_PAYLOAD;
     if (!(parts & JQ_READ_PAYLOAD))
         loaded.job.payload = empty;
     loaded.has_result = row->result && parts & (JQ_READ_RESULT | JQ_READ_VALUE | JQ_READ_OUTPUT);

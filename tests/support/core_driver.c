@@ -242,7 +242,7 @@ static enum jq_err gather(void *arg, const struct jq_loaded_job *record)
     return JQ_OK;
 }
 
-static void answer_reads(struct driver *d)
+void driver_answer(struct driver *d)
 {
     static struct answer answers; /* large */
     struct answer *answer = &answers;
@@ -290,7 +290,7 @@ void driver_commit(struct driver *d)
         }
         d->batch_count = 0;
         driver_collect(d);
-        answer_reads(d);
+        driver_answer(d);
     }
 }
 

@@ -53,6 +53,7 @@ void driver_apply(struct driver *d, uint64_t peer, const struct jq_msg *msg);
 void driver_collect(struct driver *d);
 void driver_tick(struct driver *d, jq_ms later); /* moves the clock */
 void driver_hand_over(struct driver *d);         /* takes the open batch, does not commit it */
+void driver_answer(struct driver *d);            /* the reads that have been asked for */
 void driver_commit(struct driver *d);            /* takes, commits, answers reads: all is durable */
 
 /* The oldest frame for a peer, whatever it is; false: none. The caller frees it. */

@@ -35,6 +35,7 @@ extern struct running {
     uint64_t seed;
     int step;
     bool is_traced;
+    bool spills; /* few may be in memory */
 } running;
 
 void trace(const char *what, int64_t a, int64_t b);
@@ -44,6 +45,10 @@ bool one_in(struct world *w, uint64_t n);
 void forget(struct client *client, uint64_t id, uint64_t fence); /* it holds that no more */
 void read_all(struct world *w); /* all that was to be told has been, and nothing else */
 void compare(struct world *w);  /* and QUEUE_SAID is as the model is */
+void commit(struct world *w);
+/* What is in the store alone is read as a loop would, at once; a purge of it goes on to its end. */
+void feed(struct world *w);
+void end_purge(struct world *w);
 
 /* Requests of a client: to the core and to the model. */
 void apply(struct world *w, int client, const struct jq_msg *msg); /* the model is told by hand */

@@ -13,12 +13,14 @@
 
 #include <cmocka.h>
 
+#include "broker/core/parts.h"
 #include "tests/unit/core/queue_world.h"
 
 enum {
     SEEDS = 20,
     STEPS = 5000, /* 100,000 of each discipline */
     LIVE_MAX = 48,
+    RESIDENT = 16, /* of those that spill */
     WAITING_MAX = 12,
     FLOOD = MODEL_SLICE + 700,
     CORRELATIONS_FROM = 1 << 30 /* below: request numbers */
@@ -252,13 +254,6 @@ static void floods(struct world *w, int client)
 
 /* ---- what happens to them ---- */
 
-static void commit(struct world *w)
-{
-    trace("commit", 0, 0);
-    driver_commit(&w->d);
-    model_commit(&w->m);
-}
-
 /* A clean end, or a crash: then what was told since the last commit was never true. */
 static void restart(struct world *w)
 {
@@ -285,6 +280,7 @@ static void time_passes(struct world *w)
     trace("tick", later, 0);
     driver_tick(&w->d, later);
     model_advance(&w->m, w->d.now.mono - before); /* at times a tick is a ms late */
+    end_purge(w);
 }
 
 static void loses_connection(struct world *w, int client)
@@ -331,6 +327,8 @@ static void begin(struct world *w, enum model_order order, uint64_t seed)
     w->d.conf.batch_ms = 3600 * 1000; /* the test commits */
     w->d.conf.events_kept = 64;
     w->d.conf.keep_count = 64;
+    if (running.spills)
+        w->d.conf.resident_jobs_max = RESIDENT;
     model_begin(&w->m, order, w->d.now.mono);
     model_restart(&w->m, 0);
     driver_crash(&w->d);
@@ -361,7 +359,7 @@ static void client_steps(struct world *w, int client)
         peeks(w, client);
     else if (kind < 90)
         joins(w, client);
-    else if (kind < 93)
+    else if (kind < 93 && !running.spills) /* one that spills and is full shows more: room.c */
         sets_maxsize(w, client);
     else if (kind < 93 + (w->m.is.paused || w->m.is.closed ? 5 : 3))
         acts_at_random(w, client);
@@ -388,6 +386,7 @@ static void step(struct world *w)
         floods(w, client);
     else
         client_steps(w, client);
+    end_purge(w);
     compare(w);
 }
 
@@ -400,16 +399,19 @@ static void run(enum model_order order, uint64_t seed)
     begin(&w, order, seed);
     while (running.step++ < STEPS)
         step(&w);
+    assert_true((jq_queue_find(w.d.core, jq_view_str("q"))->items.spill.pages > 0) ==
+                running.spills);
     driver_close(&w.d);
 }
 
-static void run_all(enum model_order order, const char *name)
+static void run_all(enum model_order order, bool spills, const char *name)
 {
     const char *only = getenv("JOBQ_SEED");
     const uint64_t first = only ? strtoull(only, NULL, 10) : 1;
 
     running.is_traced = getenv("JOBQ_TRACE") != NULL;
     running.order = name;
+    running.spills = spills;
     for (uint64_t seed = first; seed < first + (only ? 1 : SEEDS); seed++)
         run(order, seed);
     running.order = NULL;
@@ -418,19 +420,37 @@ static void run_all(enum model_order order, const char *name)
 static void a_fifo_queue_is_as_its_model(void **state)
 {
     (void)state;
-    run_all(MODEL_FIFO, "fifo");
+    run_all(MODEL_FIFO, false, "fifo");
 }
 
 static void a_lifo_queue_is_as_its_model(void **state)
 {
     (void)state;
-    run_all(MODEL_LIFO, "lifo");
+    run_all(MODEL_LIFO, false, "lifo");
 }
 
 static void a_priority_queue_is_as_its_model(void **state)
 {
     (void)state;
-    run_all(MODEL_PRIORITY, "priority");
+    run_all(MODEL_PRIORITY, false, "priority");
+}
+
+static void a_fifo_queue_that_spills_is_as_its_model(void **state)
+{
+    (void)state;
+    run_all(MODEL_FIFO, true, "fifo");
+}
+
+static void a_lifo_queue_that_spills_is_as_its_model(void **state)
+{
+    (void)state;
+    run_all(MODEL_LIFO, true, "lifo");
+}
+
+static void a_priority_queue_that_spills_is_as_its_model(void **state)
+{
+    (void)state;
+    run_all(MODEL_PRIORITY, true, "priority");
 }
 
 static int tell_seed(void **state)
@@ -449,6 +469,9 @@ int main(void)
         cmocka_unit_test_teardown(a_fifo_queue_is_as_its_model, tell_seed),
         cmocka_unit_test_teardown(a_lifo_queue_is_as_its_model, tell_seed),
         cmocka_unit_test_teardown(a_priority_queue_is_as_its_model, tell_seed),
+        cmocka_unit_test_teardown(a_fifo_queue_that_spills_is_as_its_model, tell_seed),
+        cmocka_unit_test_teardown(a_lifo_queue_that_spills_is_as_its_model, tell_seed),
+        cmocka_unit_test_teardown(a_priority_queue_that_spills_is_as_its_model, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
