@@ -228,6 +228,7 @@ void feed(struct world *w)
 
     if (!running.spills)
         return;
+    w->reads += w->d.read_count;
     if (w->d.read_count && w->d.batch_count)
         commit(w); /* a store reads behind what it was given before */
     driver_answer(&w->d);

@@ -13,7 +13,6 @@
 
 #include <cmocka.h>
 
-#include "broker/core/parts.h"
 #include "tests/unit/core/queue_world.h"
 
 enum {
@@ -399,8 +398,7 @@ static void run(enum model_order order, uint64_t seed)
     begin(&w, order, seed);
     while (running.step++ < STEPS)
         step(&w);
-    assert_true((jq_queue_find(w.d.core, jq_view_str("q"))->items.spill.pages > 0) ==
-                running.spills);
+    assert_true(!running.spills || w.reads > STEPS / 100);
     driver_close(&w.d);
 }
 
