@@ -165,12 +165,33 @@ static uint64_t children_of(const struct token *token)
     return 0;
 }
 
+/* Bytes of a small number, a short string or a number of a certain width, which most tokens are; 0:
+ * another token, or it is cut off. */
+static size_t short_leaf(const struct jq_reader *r)
+{
+    if (r->at == r->end)
+        return 0;
+    const uint8_t first = *r->at;
+    size_t size = 1;
+    if ((first & 0xe0) == 0xa0)
+        size += first & 0x1f;
+    else if ((first & 0xfc) == 0xcc)
+        size += (size_t)1 << (first & 3);
+    else if (first > 0x7f && first < 0xe0)
+        return 0;
+    return size <= left(r) ? size : 0;
+}
+
 /* One object with all that it contains; no recursion, no allocation. */
 static bool take_object(struct jq_reader *r, uint32_t depth_max, uint32_t nodes_max)
 {
     uint64_t open[JQ_DEPTH_MAX + 1] = { 1 }; /* elements still to come, by depth */
     uint32_t depth = 0;
     for (uint32_t nodes = 0;; nodes++) {
+        for (size_t size; open[depth] && nodes < nodes_max && (size = short_leaf(r)); nodes++) {
+            r->at += size;
+            open[depth]--;
+        }
         while (open[depth] == 0) {
             if (depth == 0)
                 return true;
@@ -211,24 +232,16 @@ static enum jq_err expect(struct jq_reader *r, enum token_kind kind, struct toke
     return JQ_OK;
 }
 
-enum jq_err jq_read_u64(struct jq_reader *r, uint64_t *ret)
+enum jq_err jq_read_long_u64(struct jq_reader *r, uint64_t *ret)
 {
-    if (r->at != r->end && *r->at <= 0x7f) { /* most of them */
-        *ret = *r->at++;
-        return JQ_OK;
-    }
     struct token token;
     JQ_TRY(expect(r, T_UINT, &token));
     *ret = token.number;
     return JQ_OK;
 }
 
-enum jq_err jq_read_i64(struct jq_reader *r, int64_t *ret)
+enum jq_err jq_read_long_i64(struct jq_reader *r, int64_t *ret)
 {
-    if (r->at != r->end && *r->at <= 0x7f) {
-        *ret = *r->at++;
-        return JQ_OK;
-    }
     struct jq_reader next = *r;
     struct token token;
     if (!take_token(&next, &token))
@@ -254,37 +267,16 @@ enum jq_err jq_read_nil(struct jq_reader *r)
     return expect(r, T_NIL, &token);
 }
 
-/* A name, mostly: the size is in the first byte. */
-static bool read_short(struct jq_reader *r, struct jq_view *ret)
-{
-    if (r->at == r->end || (*r->at & 0xe0) != 0xa0)
-        return false;
-    const size_t size = *r->at & 0x1f;
-    if (size > left(r) - 1)
-        return false;
-    *ret = jq_view(r->at + 1, size);
-    r->at += 1 + size;
-    return true;
-}
-
-enum jq_err jq_read_str(struct jq_reader *r, struct jq_view *ret)
+enum jq_err jq_read_long_str(struct jq_reader *r, struct jq_view *ret)
 {
     struct token token;
-    if (read_short(r, ret))
-        return JQ_OK;
     JQ_TRY(expect(r, T_STR, &token));
     *ret = token.bytes;
     return JQ_OK;
 }
 
-enum jq_err jq_read_bin(struct jq_reader *r, struct jq_view *ret)
+enum jq_err jq_read_long_bin(struct jq_reader *r, struct jq_view *ret)
 {
-    /* Up to 255 bytes: the size is in the second. */
-    if (left(r) >= 2 && r->at[0] == 0xc4 && r->at[1] <= left(r) - 2) {
-        *ret = jq_view(r->at + 2, r->at[1]);
-        r->at += 2 + ret->size;
-        return JQ_OK;
-    }
     struct jq_reader next = *r;
     struct token token;
     if (!take_token(&next, &token) || (token.kind != T_BIN && token.kind != T_STR))
@@ -294,7 +286,7 @@ enum jq_err jq_read_bin(struct jq_reader *r, struct jq_view *ret)
     return JQ_OK;
 }
 
-enum jq_err jq_read_array(struct jq_reader *r, uint32_t *ret_count)
+enum jq_err jq_read_long_array(struct jq_reader *r, uint32_t *ret_count)
 {
     struct token token;
     JQ_TRY(expect(r, T_ARRAY, &token));
@@ -332,27 +324,14 @@ static msgpack_packer packer(struct jq_buf *buf)
     return (msgpack_packer){ .data = buf, .callback = append };
 }
 
-/* What takes one byte, as most of it does, needs no packer. */
-static bool write_byte(struct jq_buf *buf, uint64_t value, uint64_t most, uint8_t kind)
+void jq_write_long_u64(struct jq_buf *buf, uint64_t value)
 {
-    if (value > most || buf->size == buf->capacity || buf->broken)
-        return false;
-    buf->data[buf->size++] = (uint8_t)(kind | value);
-    return true;
-}
-
-void jq_write_u64(struct jq_buf *buf, uint64_t value)
-{
-    if (write_byte(buf, value, 0x7f, 0))
-        return;
     msgpack_packer p = packer(buf);
     msgpack_pack_uint64(&p, value);
 }
 
-void jq_write_i64(struct jq_buf *buf, int64_t value)
+void jq_write_long_i64(struct jq_buf *buf, int64_t value)
 {
-    if (write_byte(buf, (uint64_t)value, 0x7f, 0))
-        return;
     msgpack_packer p = packer(buf);
     if (value >= 0) /* one form for equal values: msgpack-c would write d0..d3 for some */
         msgpack_pack_uint64(&p, (uint64_t)value);
@@ -375,31 +354,22 @@ void jq_write_nil(struct jq_buf *buf)
     msgpack_pack_nil(&p);
 }
 
-void jq_write_str(struct jq_buf *buf, struct jq_view value)
+void jq_write_long_str(struct jq_buf *buf, struct jq_view value)
 {
-    if (!write_byte(buf, value.size, 0x1f, 0xa0)) {
-        msgpack_packer p = packer(buf);
-        msgpack_pack_str(&p, value.size);
-    }
+    msgpack_packer p = packer(buf);
+    msgpack_pack_str(&p, value.size);
     jq_buf_append(buf, value.data, value.size);
 }
 
-void jq_write_bin(struct jq_buf *buf, struct jq_view value)
+void jq_write_long_bin(struct jq_buf *buf, struct jq_view value)
 {
-    if (value.size <= 0xff && buf->capacity - buf->size >= 2 && !buf->broken) {
-        buf->data[buf->size++] = 0xc4;
-        buf->data[buf->size++] = (uint8_t)value.size;
-    } else {
-        msgpack_packer p = packer(buf);
-        msgpack_pack_bin(&p, value.size);
-    }
+    msgpack_packer p = packer(buf);
+    msgpack_pack_bin(&p, value.size);
     jq_buf_append(buf, value.data, value.size);
 }
 
-void jq_write_array(struct jq_buf *buf, uint32_t count)
+void jq_write_long_array(struct jq_buf *buf, uint32_t count)
 {
-    if (write_byte(buf, count, 0x0f, 0x90))
-        return;
     msgpack_packer p = packer(buf);
     msgpack_pack_array(&p, count);
 }
