@@ -43,7 +43,8 @@
 /* --- reading --- */
 
 /* Each reads into something of its own first: whoever checks a record only then needs no record. */
-static inline enum jq_err field_u64(struct jq_reader *r, uint64_t max, uint64_t *ret)
+#define FIELD_READER static inline __attribute__((always_inline)) enum jq_err
+FIELD_READER field_u64(struct jq_reader *r, uint64_t max, uint64_t *ret)
 {
     uint64_t value = 0;
     JQ_TRY(jq_read_u64(r, &value));
@@ -53,7 +54,7 @@ static inline enum jq_err field_u64(struct jq_reader *r, uint64_t max, uint64_t 
     return JQ_OK;
 }
 
-static inline enum jq_err field_i64(struct jq_reader *r, int64_t *ret)
+FIELD_READER field_i64(struct jq_reader *r, int64_t *ret)
 {
     int64_t value = 0;
     JQ_TRY(jq_read_i64(r, &value));
@@ -61,7 +62,7 @@ static inline enum jq_err field_i64(struct jq_reader *r, int64_t *ret)
     return JQ_OK;
 }
 
-static inline enum jq_err field_str(struct jq_reader *r, size_t max, struct jq_view *ret)
+FIELD_READER field_str(struct jq_reader *r, size_t max, struct jq_view *ret)
 {
     struct jq_view value;
     JQ_TRY(jq_read_str(r, &value));
@@ -71,7 +72,7 @@ static inline enum jq_err field_str(struct jq_reader *r, size_t max, struct jq_v
     return JQ_OK;
 }
 
-static inline enum jq_err field_bin(struct jq_reader *r, size_t max, struct jq_view *ret)
+FIELD_READER field_bin(struct jq_reader *r, size_t max, struct jq_view *ret)
 {
     struct jq_view value;
     JQ_TRY(jq_read_bin(r, &value));
@@ -121,12 +122,11 @@ static inline enum jq_err skip_rest(struct jq_reader *r, uint32_t count, uint32_
 #include "proto/messages.def"
 
 /* Into zeros. A record's is expanded twice: to read it, and to check it alone. */
-#define RECORD(name)                                                                          \
-    static inline __attribute__((always_inline)) enum jq_err fill_##name(struct jq_reader *r, \
-                                                                         struct jq_##name *m) \
-    {                                                                                         \
-        const uint32_t known = name##_fields;                                                 \
-        uint32_t count = 0, at = 0;                                                           \
+#define RECORD(name)                                                   \
+    FIELD_READER fill_##name(struct jq_reader *r, struct jq_##name *m) \
+    {                                                                  \
+        const uint32_t known = name##_fields;                          \
+        uint32_t count = 0, at = 0;                                    \
         JQ_TRY(read_head(r, name##_required, &count));
 #define RECORD_END(name)               \
     return skip_rest(r, count, known); \

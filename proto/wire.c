@@ -6,6 +6,7 @@
  */
 #include "proto/wire.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,16 +31,35 @@ static size_t left(const struct jq_reader *r)
     return (size_t)(r->end - r->at);
 }
 
+/* 1, 2, 4 or 8 bytes, big-endian. */
+static uint64_t read_big(const uint8_t *at, size_t width)
+{
+    uint16_t two;
+    uint32_t four;
+    uint64_t eight;
+
+    switch (width) {
+    case 1:
+        return *at;
+    case 2:
+        memcpy(&two, at, sizeof two);
+        return be16toh(two);
+    case 4:
+        memcpy(&four, at, sizeof four);
+        return be32toh(four);
+    default:
+        memcpy(&eight, at, sizeof eight);
+        return be64toh(eight);
+    }
+}
+
 /* `width` bytes, big-endian; false: not there. */
 static bool take_number(struct jq_reader *r, size_t width, uint64_t *ret)
 {
     if (left(r) < width)
         return false;
-    uint64_t value = 0;
-    for (size_t i = 0; i < width; i++)
-        value = value << 8 | r->at[i];
+    *ret = read_big(r->at, width);
     r->at += width;
-    *ret = value;
     return true;
 }
 
@@ -165,49 +185,67 @@ static uint64_t children_of(const struct token *token)
     return 0;
 }
 
-/* Bytes of a small number, a short string or a number of a certain width, which most tokens are; 0:
- * another token, or it is cut off. */
-static size_t short_leaf(const struct jq_reader *r)
+/* Bytes of a token without children: what most are, by its first; 0: it is another, or cut off. */
+static inline size_t leaf_size(const struct jq_reader *r)
 {
-    if (r->at == r->end)
-        return 0;
     const uint8_t first = *r->at;
     size_t size = 1;
+    if (first <= 0x7f || first >= 0xe0)
+        return 1;
     if ((first & 0xe0) == 0xa0)
         size += first & 0x1f;
     else if ((first & 0xfc) == 0xcc)
         size += (size_t)1 << (first & 3);
-    else if (first > 0x7f && first < 0xe0)
+    else if (first == 0xc4 && left(r) > 1)
+        size += 1u + r->at[1];
+    else
         return 0;
     return size <= left(r) ? size : 0;
 }
 
-/* One object with all that it contains; no recursion, no allocation. */
-static bool take_object(struct jq_reader *r, uint32_t depth_max, uint32_t nodes_max)
+/* One token, and how many elements must follow it. */
+static bool pass_token(struct jq_reader *r, uint64_t *ret_children)
 {
-    uint64_t open[JQ_DEPTH_MAX + 1] = { 1 }; /* elements still to come, by depth */
-    uint32_t depth = 0;
-    for (uint32_t nodes = 0;; nodes++) {
-        for (size_t size; open[depth] && nodes < nodes_max && (size = short_leaf(r)); nodes++) {
-            r->at += size;
-            open[depth]--;
-        }
-        while (open[depth] == 0) {
-            if (depth == 0)
+    struct token token;
+    if (r->at != r->end && (*r->at & 0xf0) == 0x90) {
+        *ret_children = *r->at++ & 0x0f;
+        return true;
+    }
+    if (!take_token(r, &token))
+        return false;
+    *ret_children = children_of(&token);
+    return true;
+}
+
+/* One object with all that it contains; no recursion, no allocation. */
+static bool take_object(struct jq_reader *from, uint32_t depth_max, uint32_t nodes_max)
+{
+    uint64_t outer[JQ_DEPTH_MAX + 1]; /* elements still to come of what is open, by depth */
+    uint64_t open = 1;                /* and of the innermost */
+    uint64_t children = 0;
+    uint32_t depth = 0, nodes = 0;
+    struct jq_reader r = *from;
+    for (;;) {
+        for (size_t size; open && nodes < nodes_max && r.at != r.end && (size = leaf_size(&r));
+             nodes++, open--)
+            r.at += size;
+        while (open == 0) {
+            if (depth == 0) {
+                *from = r;
                 return true;
-            depth--;
+            }
+            open = outer[depth--];
         }
-        open[depth]--;
-        struct token token;
-        if (nodes == nodes_max || !take_token(r, &token))
+        if (nodes++ == nodes_max || !pass_token(&r, &children))
             return false;
-        const uint64_t children = children_of(&token);
-        if (children > left(r)) /* every element has at least one byte */
+        open--;
+        if (children > left(&r)) /* every element has at least one byte */
             return false;
         if (children) {
             if (depth == depth_max)
                 return false;
-            open[++depth] = children;
+            outer[++depth] = open;
+            open = children;
         }
     }
 }
@@ -234,6 +272,14 @@ static enum jq_err expect(struct jq_reader *r, enum token_kind kind, struct toke
 
 enum jq_err jq_read_long_u64(struct jq_reader *r, uint64_t *ret)
 {
+    if (r->at != r->end && (*r->at & 0xfc) == 0xcc) {
+        const size_t width = (size_t)1 << (*r->at & 3);
+        if (left(r) - 1 < width)
+            return JQ_EPROTO;
+        *ret = read_big(r->at + 1, width);
+        r->at += 1 + width;
+        return JQ_OK;
+    }
     struct token token;
     JQ_TRY(expect(r, T_UINT, &token));
     *ret = token.number;
