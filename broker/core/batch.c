@@ -37,11 +37,6 @@ static void reserve_ids(struct jq_core *core, struct jq_batch *batch)
         batch->meta.next_id = core->ids_reserved;
 }
 
-uint64_t jq_batch_number(const struct jq_core *core)
-{
-    return core->meta.commit_sequence + 1;
-}
-
 static void op_fini(struct jq_store_op *op)
 {
     if (op->kind == JQ_OP_JOB_PUT || op->kind == JQ_OP_JOB_SET) {

@@ -64,7 +64,7 @@ static enum jq_err finish(struct jq_core *core, struct jq_job *job,
         return JQ_OK;
     }
     JQ_TRY(jq_batch_reserve(core, 2));
-    struct jq_result_record *result = jq_alloc_zero(1, sizeof *result);
+    struct jq_result_record *result = jq_alloc(sizeof *result);
     if (!result)
         return JQ_ENOMEM;
     const enum jq_err err = keep(kept, sizeof kept / sizeof kept[0], &job->result_bytes);

@@ -328,11 +328,6 @@ void jq_job_revive(struct jq_core *core, struct jq_job *job)
     jq_watch_moved(core, job);
 }
 
-bool jq_job_is_volatile(const struct jq_job *job)
-{
-    return !job->stored && job->queue->durability == JQ_DURABILITY_MEMORY;
-}
-
 uint64_t jq_job_promise(const struct jq_core *core, const struct jq_job *job)
 {
     return jq_job_is_volatile(job) ? JQ_AT_ONCE : jq_batch_number(core);
@@ -385,7 +380,8 @@ void jq_job_move(struct jq_core *core, struct jq_job *job, enum jq_job_state to)
     enter(core, job, false);
     store_moved(core, job);
     jq_watch_moved(core, job);
-    jq_log_job_moved(core, job);
+    if (job->extra)
+        jq_log_job_moved(core, job);
     if (job->queue->closed)
         jq_getters_end(core, job->queue);
     if (jq_state_is_terminal(to)) {
