@@ -168,8 +168,8 @@ void jq_batch_job(struct jq_core *core, struct jq_job *job)
     if (job->result && !op->has_result) {
         op->has_result = true;
         op->result = job->result;
-        op->held = jq_blob_hold(job->result_bytes);
-        core->batch->bytes += job->result_bytes ? job->result_bytes->size : 0;
+        op->held = jq_blob_hold(jq_job_result_bytes(job));
+        core->batch->bytes += op->held ? op->held->size : 0;
     }
 }
 

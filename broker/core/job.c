@@ -70,7 +70,7 @@ void jq_job_free(struct jq_job *job)
         return;
     jq_extra_free(job);
     jq_blob_drop(job->ran_on);
-    jq_blob_drop(job->result_bytes);
+    jq_blob_drop(jq_job_result_bytes(job));
     jq_free(job->result);
     jq_job_fixed_drop(&job->fixed);
 }
@@ -401,17 +401,17 @@ enum jq_err jq_job_end(struct jq_core *core, struct jq_job *job, enum jq_job_sta
         reason = "its queue was purged";
     }
     JQ_TRY(jq_batch_reserve(core, 2));
-    struct jq_result_record *result = jq_alloc_zero(1, sizeof *result);
+    struct jq_ending *ending = jq_alloc_zero(1, sizeof *ending);
     struct jq_blob *bytes = jq_blob_new(jq_view_str(reason));
-    if (!result || !bytes) {
-        jq_free(result);
+    if (!ending || !bytes) {
+        jq_free(ending);
         jq_blob_drop(bytes);
         return JQ_ENOMEM;
     }
-    result->ended_at = core->now.wall;
-    result->reason = jq_blob_view(bytes);
-    job->result = result;
-    job->result_bytes = bytes;
+    ending->record.ended_at = core->now.wall;
+    ending->record.reason = jq_blob_view(bytes);
+    ending->bytes = bytes;
+    job->result = &ending->record;
     jq_job_move(core, job, state);
     return JQ_OK;
 }

@@ -63,6 +63,10 @@ static inline struct jq_blob *jq_job_history(const struct jq_job *job)
 {
     return job->extra ? job->extra->history : NULL;
 }
+static inline struct jq_blob *jq_job_result_bytes(const struct jq_job *job)
+{
+    return job->result ? JQ_ELEMENT(job->result, struct jq_ending, record)->bytes : NULL;
+}
 static inline uint64_t jq_job_spared_of(const struct jq_job *job)
 {
     return job->extra ? job->extra->spared_of : 0;
