@@ -402,8 +402,8 @@ enum jq_err jq_job_end(struct jq_core *core, struct jq_job *job, enum jq_job_sta
     }
     JQ_TRY(jq_batch_reserve(core, 2));
     struct jq_ending *ending = jq_alloc_zero(1, sizeof *ending);
-    struct jq_blob *bytes = jq_blob_new(jq_view_str(reason));
-    if (!ending || !bytes) {
+    struct jq_blob *bytes = reason[0] ? jq_blob_new(jq_view_str(reason)) : NULL;
+    if (!ending || (reason[0] && !bytes)) {
         jq_free(ending);
         jq_blob_drop(bytes);
         return JQ_ENOMEM;
