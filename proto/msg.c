@@ -42,7 +42,9 @@
 
 /* --- reading --- */
 
-static enum jq_err field_u64(struct jq_reader *r, uint64_t max, uint64_t *ret)
+/* Each reads into something of its own first: whoever checks a record only then needs no record. */
+#define FIELD_READER static inline __attribute__((always_inline)) enum jq_err
+FIELD_READER field_u64(struct jq_reader *r, uint64_t max, uint64_t *ret)
 {
     uint64_t value = 0;
     JQ_TRY(jq_read_u64(r, &value));
@@ -52,22 +54,38 @@ static enum jq_err field_u64(struct jq_reader *r, uint64_t max, uint64_t *ret)
     return JQ_OK;
 }
 
-static enum jq_err field_str(struct jq_reader *r, size_t max, struct jq_view *ret)
+FIELD_READER field_i64(struct jq_reader *r, int64_t *ret)
 {
-    JQ_TRY(jq_read_str(r, ret));
-    return ret->size > max ? JQ_EPROTO : JQ_OK;
+    int64_t value = 0;
+    JQ_TRY(jq_read_i64(r, &value));
+    *ret = value;
+    return JQ_OK;
 }
 
-static enum jq_err field_bin(struct jq_reader *r, size_t max, struct jq_view *ret)
+FIELD_READER field_str(struct jq_reader *r, size_t max, struct jq_view *ret)
 {
-    JQ_TRY(jq_read_bin(r, ret));
-    return ret->size > max ? JQ_EPROTO : JQ_OK;
+    struct jq_view value;
+    JQ_TRY(jq_read_str(r, &value));
+    if (value.size > max)
+        return JQ_EPROTO;
+    *ret = value;
+    return JQ_OK;
+}
+
+FIELD_READER field_bin(struct jq_reader *r, size_t max, struct jq_view *ret)
+{
+    struct jq_view value;
+    JQ_TRY(jq_read_bin(r, &value));
+    if (value.size > max)
+        return JQ_EPROTO;
+    *ret = value;
+    return JQ_OK;
 }
 
 typedef enum jq_err check_one_fn(struct jq_reader *r);
 
-static enum jq_err field_list(struct jq_reader *r, size_t max, check_one_fn *check_one,
-                              struct jq_records *ret)
+static inline enum jq_err field_list(struct jq_reader *r, size_t max, check_one_fn *check_one,
+                                     struct jq_records *ret)
 {
     uint32_t count = 0;
     JQ_TRY(jq_read_array(r, &count));
@@ -81,14 +99,14 @@ static enum jq_err field_list(struct jq_reader *r, size_t max, check_one_fn *che
 }
 
 /* The head of a record: its field count, checked. */
-static enum jq_err read_head(struct jq_reader *r, uint32_t required, uint32_t *ret_count)
+static inline enum jq_err read_head(struct jq_reader *r, uint32_t required, uint32_t *ret_count)
 {
     JQ_TRY(jq_read_array(r, ret_count));
     return *ret_count < required ? JQ_EPROTO : JQ_OK;
 }
 
 /* Elements that a newer peer appended. */
-static enum jq_err skip_rest(struct jq_reader *r, uint32_t count, uint32_t known)
+static inline enum jq_err skip_rest(struct jq_reader *r, uint32_t count, uint32_t known)
 {
     for (; count > known; count--)
         JQ_TRY(jq_skip(r));
@@ -100,49 +118,54 @@ static enum jq_err skip_rest(struct jq_reader *r, uint32_t count, uint32_t known
     if (at++ < count)    \
         JQ_TRY(expr);
 
+#define RECORD(name) static enum jq_err __attribute__((unused)) check_##name(struct jq_reader *r);
+#include "proto/messages.def"
+
+/* Into zeros. A record's is expanded twice: to read it, and to check it alone. */
+#define RECORD(name)                                                   \
+    FIELD_READER fill_##name(struct jq_reader *r, struct jq_##name *m) \
+    {                                                                  \
+        const uint32_t known = name##_fields;                          \
+        uint32_t count = 0, at = 0;                                    \
+        JQ_TRY(read_head(r, name##_required, &count));
+#define RECORD_END(name)               \
+    return skip_rest(r, count, known); \
+    }
+#define MSG(name, TAG, number)                                                               \
+    static enum jq_err read_##name(struct jq_reader *r, uint32_t count, struct jq_##name *m) \
+    {                                                                                        \
+        const uint32_t known = msg_##name##_fields;                                          \
+        uint32_t at = 0;                                                                     \
+        (void)at;                                                                            \
+        (void)m;                                                                             \
+        const uint32_t required = msg_##name##_required;                                     \
+        if (count < required)                                                                \
+            return JQ_EPROTO;
+#define MSG_END(name) RECORD_END(name)
+#define U64(name, max) READ_FIELD(field_u64(r, max, &m->name))
+#define I64(name) READ_FIELD(field_i64(r, &m->name))
+#define STR(name, max) READ_FIELD(field_str(r, max, &m->name))
+#define BIN(name, max) READ_FIELD(field_bin(r, max, &m->name))
+#define LIST(name, record, max) READ_FIELD(field_list(r, max, check_##record, &m->name))
+#include "proto/messages.def"
+
 #define RECORD(name)                                                             \
     static enum jq_err __attribute__((unused)) check_##name(struct jq_reader *r) \
     {                                                                            \
-        struct jq_##name ignored;                                                \
-        return jq_##name##_read(r, &ignored);                                    \
+        struct jq_##name ignored = { 0 };                                        \
+        return fill_##name(r, &ignored);                                         \
+    }                                                                            \
+    enum jq_err jq_##name##_read(struct jq_reader *from, struct jq_##name *ret)  \
+    {                                                                            \
+        struct jq_reader cursor = *from;                                         \
+        *ret = (struct jq_##name){ 0 };                                          \
+        const enum jq_err err = fill_##name(&cursor, ret);                       \
+        if (err == JQ_OK)                                                        \
+            *from = cursor;                                                      \
+        else                                                                     \
+            *ret = (struct jq_##name){ 0 };                                      \
+        return err;                                                              \
     }
-#include "proto/messages.def"
-
-#define RECORD(name)                                                            \
-    enum jq_err jq_##name##_read(struct jq_reader *from, struct jq_##name *ret) \
-    {                                                                           \
-        struct jq_reader cursor = *from;                                        \
-        struct jq_reader *const r = &cursor;                                    \
-        struct jq_##name m = { 0 };                                             \
-        const uint32_t known = name##_fields;                                   \
-        uint32_t count = 0, at = 0;                                             \
-        JQ_TRY(read_head(r, name##_required, &count));
-#define RECORD_END(name)                \
-    JQ_TRY(skip_rest(r, count, known)); \
-    *ret = m;                           \
-    *from = cursor;                     \
-    return JQ_OK;                       \
-    }
-#define MSG(name, TAG, number)                                                                 \
-    static enum jq_err read_##name(struct jq_reader *r, uint32_t count, struct jq_##name *ret) \
-    {                                                                                          \
-        struct jq_##name m = { 0 };                                                            \
-        const uint32_t known = msg_##name##_fields;                                            \
-        uint32_t at = 0;                                                                       \
-        (void)at;                                                                              \
-        const uint32_t required = msg_##name##_required;                                       \
-        if (count < required)                                                                  \
-            return JQ_EPROTO;
-#define MSG_END(name)                   \
-    JQ_TRY(skip_rest(r, count, known)); \
-    *ret = m;                           \
-    return JQ_OK;                       \
-    }
-#define U64(name, max) READ_FIELD(field_u64(r, max, &m.name))
-#define I64(name) READ_FIELD(jq_read_i64(r, &m.name))
-#define STR(name, max) READ_FIELD(field_str(r, max, &m.name))
-#define BIN(name, max) READ_FIELD(field_bin(r, max, &m.name))
-#define LIST(name, record, max) READ_FIELD(field_list(r, max, check_##record, &m.name))
 #include "proto/messages.def"
 
 #define RECORD(name)                                                  \

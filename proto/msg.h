@@ -87,7 +87,7 @@ void jq_msg_print(const struct jq_msg *msg, struct jq_buf *out); /* one line, by
 /* A random valid message; its bytes live in `arena`, which must be empty and outlive it. */
 JQ_MUST_USE enum jq_err jq_msg_random(struct jq_rng *rng, struct jq_buf *arena, struct jq_msg *ret);
 
-/* For every record: jq_held_write(&buf, &held), jq_held_read(&reader, &held) (EPROTO),
+/* For every record: jq_held_write(&buf, &held), jq_held_read(&reader, &held) (EPROTO: zeros),
  * jq_held_next(&reader, &held) (false at the end of a decoded list). */
 #define RECORD(name)                                                                      \
     void jq_##name##_write(struct jq_buf *buf, const struct jq_##name *record);           \

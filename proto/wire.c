@@ -6,6 +6,7 @@
  */
 #include "proto/wire.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,16 +31,35 @@ static size_t left(const struct jq_reader *r)
     return (size_t)(r->end - r->at);
 }
 
+/* 1, 2, 4 or 8 bytes, big-endian. */
+static uint64_t read_big(const uint8_t *at, size_t width)
+{
+    uint16_t two;
+    uint32_t four;
+    uint64_t eight;
+
+    switch (width) {
+    case 1:
+        return *at;
+    case 2:
+        memcpy(&two, at, sizeof two);
+        return be16toh(two);
+    case 4:
+        memcpy(&four, at, sizeof four);
+        return be32toh(four);
+    default:
+        memcpy(&eight, at, sizeof eight);
+        return be64toh(eight);
+    }
+}
+
 /* `width` bytes, big-endian; false: not there. */
 static bool take_number(struct jq_reader *r, size_t width, uint64_t *ret)
 {
     if (left(r) < width)
         return false;
-    uint64_t value = 0;
-    for (size_t i = 0; i < width; i++)
-        value = value << 8 | r->at[i];
+    *ret = read_big(r->at, width);
     r->at += width;
-    *ret = value;
     return true;
 }
 
@@ -165,28 +185,67 @@ static uint64_t children_of(const struct token *token)
     return 0;
 }
 
-/* One object with all that it contains; no recursion, no allocation. */
-static bool take_object(struct jq_reader *r, uint32_t depth_max, uint32_t nodes_max)
+/* Bytes of a token without children: what most are, by its first; 0: it is another, or cut off. */
+static inline size_t leaf_size(const struct jq_reader *r)
 {
-    uint64_t open[JQ_DEPTH_MAX + 1] = { 1 }; /* elements still to come, by depth */
-    uint32_t depth = 0;
-    for (uint32_t nodes = 0;; nodes++) {
-        while (open[depth] == 0) {
-            if (depth == 0)
+    const uint8_t first = *r->at;
+    size_t size = 1;
+    if (first <= 0x7f || first >= 0xe0)
+        return 1;
+    if ((first & 0xe0) == 0xa0)
+        size += first & 0x1f;
+    else if ((first & 0xfc) == 0xcc)
+        size += (size_t)1 << (first & 3);
+    else if (first == 0xc4 && left(r) > 1)
+        size += 1u + r->at[1];
+    else
+        return 0;
+    return size <= left(r) ? size : 0;
+}
+
+/* One token, and how many elements must follow it. */
+static bool pass_token(struct jq_reader *r, uint64_t *ret_children)
+{
+    struct token token;
+    if (r->at != r->end && (*r->at & 0xf0) == 0x90) {
+        *ret_children = *r->at++ & 0x0f;
+        return true;
+    }
+    if (!take_token(r, &token))
+        return false;
+    *ret_children = children_of(&token);
+    return true;
+}
+
+/* One object with all that it contains; no recursion, no allocation. */
+static bool take_object(struct jq_reader *from, uint32_t depth_max, uint32_t nodes_max)
+{
+    uint64_t outer[JQ_DEPTH_MAX + 1]; /* elements still to come of what is open, by depth */
+    uint64_t open = 1;                /* and of the innermost */
+    uint64_t children = 0;
+    uint32_t depth = 0, nodes = 0;
+    struct jq_reader r = *from;
+    for (;;) {
+        for (size_t size; open && nodes < nodes_max && r.at != r.end && (size = leaf_size(&r));
+             nodes++, open--)
+            r.at += size;
+        while (open == 0) {
+            if (depth == 0) {
+                *from = r;
                 return true;
-            depth--;
+            }
+            open = outer[depth--];
         }
-        open[depth]--;
-        struct token token;
-        if (nodes == nodes_max || !take_token(r, &token))
+        if (nodes++ == nodes_max || !pass_token(&r, &children))
             return false;
-        const uint64_t children = children_of(&token);
-        if (children > left(r)) /* every element has at least one byte */
+        open--;
+        if (children > left(&r)) /* every element has at least one byte */
             return false;
         if (children) {
             if (depth == depth_max)
                 return false;
-            open[++depth] = children;
+            outer[++depth] = open;
+            open = children;
         }
     }
 }
@@ -211,10 +270,14 @@ static enum jq_err expect(struct jq_reader *r, enum token_kind kind, struct toke
     return JQ_OK;
 }
 
-enum jq_err jq_read_u64(struct jq_reader *r, uint64_t *ret)
+enum jq_err jq_read_long_u64(struct jq_reader *r, uint64_t *ret)
 {
-    if (r->at != r->end && *r->at <= 0x7f) { /* most of them */
-        *ret = *r->at++;
+    if (r->at != r->end && (*r->at & 0xfc) == 0xcc) {
+        const size_t width = (size_t)1 << (*r->at & 3);
+        if (left(r) - 1 < width)
+            return JQ_EPROTO;
+        *ret = read_big(r->at + 1, width);
+        r->at += 1 + width;
         return JQ_OK;
     }
     struct token token;
@@ -223,12 +286,8 @@ enum jq_err jq_read_u64(struct jq_reader *r, uint64_t *ret)
     return JQ_OK;
 }
 
-enum jq_err jq_read_i64(struct jq_reader *r, int64_t *ret)
+enum jq_err jq_read_long_i64(struct jq_reader *r, int64_t *ret)
 {
-    if (r->at != r->end && *r->at <= 0x7f) {
-        *ret = *r->at++;
-        return JQ_OK;
-    }
     struct jq_reader next = *r;
     struct token token;
     if (!take_token(&next, &token))
@@ -254,37 +313,16 @@ enum jq_err jq_read_nil(struct jq_reader *r)
     return expect(r, T_NIL, &token);
 }
 
-/* A name, mostly: the size is in the first byte. */
-static bool read_short(struct jq_reader *r, struct jq_view *ret)
-{
-    if (r->at == r->end || (*r->at & 0xe0) != 0xa0)
-        return false;
-    const size_t size = *r->at & 0x1f;
-    if (size > left(r) - 1)
-        return false;
-    *ret = jq_view(r->at + 1, size);
-    r->at += 1 + size;
-    return true;
-}
-
-enum jq_err jq_read_str(struct jq_reader *r, struct jq_view *ret)
+enum jq_err jq_read_long_str(struct jq_reader *r, struct jq_view *ret)
 {
     struct token token;
-    if (read_short(r, ret))
-        return JQ_OK;
     JQ_TRY(expect(r, T_STR, &token));
     *ret = token.bytes;
     return JQ_OK;
 }
 
-enum jq_err jq_read_bin(struct jq_reader *r, struct jq_view *ret)
+enum jq_err jq_read_long_bin(struct jq_reader *r, struct jq_view *ret)
 {
-    /* Up to 255 bytes: the size is in the second. */
-    if (left(r) >= 2 && r->at[0] == 0xc4 && r->at[1] <= left(r) - 2) {
-        *ret = jq_view(r->at + 2, r->at[1]);
-        r->at += 2 + ret->size;
-        return JQ_OK;
-    }
     struct jq_reader next = *r;
     struct token token;
     if (!take_token(&next, &token) || (token.kind != T_BIN && token.kind != T_STR))
@@ -294,7 +332,7 @@ enum jq_err jq_read_bin(struct jq_reader *r, struct jq_view *ret)
     return JQ_OK;
 }
 
-enum jq_err jq_read_array(struct jq_reader *r, uint32_t *ret_count)
+enum jq_err jq_read_long_array(struct jq_reader *r, uint32_t *ret_count)
 {
     struct token token;
     JQ_TRY(expect(r, T_ARRAY, &token));
@@ -332,27 +370,14 @@ static msgpack_packer packer(struct jq_buf *buf)
     return (msgpack_packer){ .data = buf, .callback = append };
 }
 
-/* What takes one byte, as most of it does, needs no packer. */
-static bool write_byte(struct jq_buf *buf, uint64_t value, uint64_t most, uint8_t kind)
+void jq_write_long_u64(struct jq_buf *buf, uint64_t value)
 {
-    if (value > most || buf->size == buf->capacity || buf->broken)
-        return false;
-    buf->data[buf->size++] = (uint8_t)(kind | value);
-    return true;
-}
-
-void jq_write_u64(struct jq_buf *buf, uint64_t value)
-{
-    if (write_byte(buf, value, 0x7f, 0))
-        return;
     msgpack_packer p = packer(buf);
     msgpack_pack_uint64(&p, value);
 }
 
-void jq_write_i64(struct jq_buf *buf, int64_t value)
+void jq_write_long_i64(struct jq_buf *buf, int64_t value)
 {
-    if (write_byte(buf, (uint64_t)value, 0x7f, 0))
-        return;
     msgpack_packer p = packer(buf);
     if (value >= 0) /* one form for equal values: msgpack-c would write d0..d3 for some */
         msgpack_pack_uint64(&p, (uint64_t)value);
@@ -375,31 +400,22 @@ void jq_write_nil(struct jq_buf *buf)
     msgpack_pack_nil(&p);
 }
 
-void jq_write_str(struct jq_buf *buf, struct jq_view value)
+void jq_write_long_str(struct jq_buf *buf, struct jq_view value)
 {
-    if (!write_byte(buf, value.size, 0x1f, 0xa0)) {
-        msgpack_packer p = packer(buf);
-        msgpack_pack_str(&p, value.size);
-    }
+    msgpack_packer p = packer(buf);
+    msgpack_pack_str(&p, value.size);
     jq_buf_append(buf, value.data, value.size);
 }
 
-void jq_write_bin(struct jq_buf *buf, struct jq_view value)
+void jq_write_long_bin(struct jq_buf *buf, struct jq_view value)
 {
-    if (value.size <= 0xff && buf->capacity - buf->size >= 2 && !buf->broken) {
-        buf->data[buf->size++] = 0xc4;
-        buf->data[buf->size++] = (uint8_t)value.size;
-    } else {
-        msgpack_packer p = packer(buf);
-        msgpack_pack_bin(&p, value.size);
-    }
+    msgpack_packer p = packer(buf);
+    msgpack_pack_bin(&p, value.size);
     jq_buf_append(buf, value.data, value.size);
 }
 
-void jq_write_array(struct jq_buf *buf, uint32_t count)
+void jq_write_long_array(struct jq_buf *buf, uint32_t count)
 {
-    if (write_byte(buf, count, 0x0f, 0x90))
-        return;
     msgpack_packer p = packer(buf);
     msgpack_pack_array(&p, count);
 }

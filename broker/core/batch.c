@@ -37,11 +37,6 @@ static void reserve_ids(struct jq_core *core, struct jq_batch *batch)
         batch->meta.next_id = core->ids_reserved;
 }
 
-uint64_t jq_batch_number(const struct jq_core *core)
-{
-    return core->meta.commit_sequence + 1;
-}
-
 static void op_fini(struct jq_store_op *op)
 {
     if (op->kind == JQ_OP_JOB_PUT || op->kind == JQ_OP_JOB_SET) {
@@ -182,8 +177,8 @@ void jq_batch_job(struct jq_core *core, struct jq_job *job)
     if (job->result && !op->has_result) {
         op->has_result = true;
         op->result = job->result;
-        op->held = jq_blob_hold(job->result_bytes);
-        core->batch->bytes += job->result_bytes ? job->result_bytes->size : 0;
+        op->held = jq_blob_hold(jq_job_result_bytes(job));
+        core->batch->bytes += op->held ? op->held->size : 0;
     }
 }
 

@@ -19,19 +19,6 @@ struct jq_blob *jq_blob_new(struct jq_view bytes)
     return blob;
 }
 
-struct jq_blob *jq_blob_hold(struct jq_blob *blob)
-{
-    if (blob)
-        blob->references++;
-    return blob;
-}
-
-void jq_blob_drop(struct jq_blob *blob)
-{
-    if (blob && --blob->references == 0)
-        jq_free(blob);
-}
-
 bool jq_name_valid(struct jq_view name)
 {
     const unsigned char *at = name.data;

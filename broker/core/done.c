@@ -64,15 +64,15 @@ static enum jq_err finish(struct jq_core *core, struct jq_job *job,
         return JQ_OK;
     }
     JQ_TRY(jq_batch_reserve(core, 2));
-    struct jq_result_record *result = jq_alloc_zero(1, sizeof *result);
-    if (!result)
+    struct jq_ending *ending = jq_alloc(sizeof *ending);
+    if (!ending)
         return JQ_ENOMEM;
-    const enum jq_err err = keep(kept, sizeof kept / sizeof kept[0], &job->result_bytes);
+    const enum jq_err err = keep(kept, sizeof kept / sizeof kept[0], &ending->bytes);
     if (err != JQ_OK) {
-        jq_free(result);
+        jq_free(ending);
         return err;
     }
-    *result = (struct jq_result_record){
+    ending->record = (struct jq_result_record){
         .ended_at = outcome->ended_at ? outcome->ended_at : core->now.wall,
         .code = outcome->code,
         .signal = (uint32_t)outcome->signal,
@@ -89,7 +89,7 @@ static enum jq_err finish(struct jq_core *core, struct jq_job *job,
         .stderr_head = kept[4],
         .stderr_tail = kept[5],
     };
-    job->result = result;
+    job->result = &ending->record;
     if (outcome->started_at)
         job->started_at = outcome->started_at;
     job->worker->ended++;

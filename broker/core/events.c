@@ -84,8 +84,8 @@ static struct jq_blob *reason_of(const struct jq_job *job)
 
     if (reason.size == 0)
         return NULL;
-    if (job->result_bytes && job->result_bytes->size == reason.size)
-        return jq_blob_hold(job->result_bytes);
+    if (jq_job_result_bytes(job)->size == reason.size)
+        return jq_blob_hold(jq_job_result_bytes(job));
     return jq_blob_new(reason); /* without memory it is told without its reason */
 }
 

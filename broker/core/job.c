@@ -70,7 +70,7 @@ void jq_job_free(struct jq_job *job)
         return;
     jq_extra_free(job);
     jq_blob_drop(job->ran_on);
-    jq_blob_drop(job->result_bytes);
+    jq_blob_drop(jq_job_result_bytes(job));
     jq_free(job->result);
     jq_job_fixed_drop(&job->fixed);
 }
@@ -344,11 +344,6 @@ void jq_job_revive(struct jq_core *core, struct jq_job *job)
     jq_watch_moved(core, job);
 }
 
-bool jq_job_is_volatile(const struct jq_job *job)
-{
-    return !job->stored && job->queue->durability == JQ_DURABILITY_MEMORY;
-}
-
 uint64_t jq_job_promise(const struct jq_core *core, const struct jq_job *job)
 {
     return jq_job_is_volatile(job) ? JQ_AT_ONCE : jq_batch_number(core);
@@ -401,7 +396,8 @@ void jq_job_move(struct jq_core *core, struct jq_job *job, enum jq_job_state to)
     enter(core, job, false);
     store_moved(core, job);
     jq_watch_moved(core, job);
-    jq_log_job_moved(core, job);
+    if (job->extra)
+        jq_log_job_moved(core, job);
     if (job->queue->closed)
         jq_getters_end(core, job->queue);
     if (jq_state_is_terminal(to)) {
@@ -421,17 +417,17 @@ enum jq_err jq_job_end(struct jq_core *core, struct jq_job *job, enum jq_job_sta
         reason = "its queue was purged";
     }
     JQ_TRY(jq_batch_reserve(core, 2));
-    struct jq_result_record *result = jq_alloc_zero(1, sizeof *result);
-    struct jq_blob *bytes = jq_blob_new(jq_view_str(reason));
-    if (!result || !bytes) {
-        jq_free(result);
+    struct jq_ending *ending = jq_alloc_zero(1, sizeof *ending);
+    struct jq_blob *bytes = reason[0] ? jq_blob_new(jq_view_str(reason)) : NULL;
+    if (!ending || (reason[0] && !bytes)) {
+        jq_free(ending);
         jq_blob_drop(bytes);
         return JQ_ENOMEM;
     }
-    result->ended_at = core->now.wall;
-    result->reason = jq_blob_view(bytes);
-    job->result = result;
-    job->result_bytes = bytes;
+    ending->record.ended_at = core->now.wall;
+    ending->record.reason = jq_blob_view(bytes);
+    ending->bytes = bytes;
+    job->result = &ending->record;
     jq_job_move(core, job, state);
     return JQ_OK;
 }

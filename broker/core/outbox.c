@@ -29,7 +29,9 @@ static void out_free(struct jq_out *out)
 
 static struct jq_out *out_new(enum jq_effect_kind kind)
 {
-    struct jq_out *out = jq_alloc_zero(1, sizeof *out);
+    const bool has_more = kind == JQ_EFFECT_READ || kind == JQ_EFFECT_TRACE;
+    /* Of a frame, of which there are very many, without `u`. */
+    struct jq_out *out = jq_alloc_zero(1, has_more ? sizeof *out : offsetof(struct jq_out, u));
     if (out)
         out->kind = kind;
     return out;
@@ -378,7 +380,6 @@ bool jq_core_take_effect(struct jq_core *core, struct jq_now now, struct jq_effe
         struct jq_out *out = JQ_ELEMENT(link, struct jq_out, link);
         bool took = true;
         uncharge(core, out);
-        memset(ret_effect, 0, sizeof *ret_effect);
         ret_effect->kind = out->kind;
         ret_effect->peer = out->peer;
         if (out->kind == JQ_EFFECT_SEND) {

@@ -6,11 +6,21 @@
 #define JQ_CORE_PARTS_H
 
 #include "broker/core/state.h"
+#include "proto/base/alloc.h"
 
 /* ---- blob.c ---- */
-struct jq_blob *jq_blob_new(struct jq_view bytes);  /* one reference; NULL: memory */
-struct jq_blob *jq_blob_hold(struct jq_blob *blob); /* NULL is fine */
-void jq_blob_drop(struct jq_blob *blob);            /* NULL is fine */
+struct jq_blob *jq_blob_new(struct jq_view bytes);               /* one reference; NULL: memory */
+static inline struct jq_blob *jq_blob_hold(struct jq_blob *blob) /* NULL is fine */
+{
+    if (blob)
+        blob->references++;
+    return blob;
+}
+static inline void jq_blob_drop(struct jq_blob *blob) /* NULL is fine */
+{
+    if (blob && --blob->references == 0)
+        jq_free(blob);
+}
 static inline struct jq_view jq_blob_view(const struct jq_blob *blob)
 {
     return blob ? jq_view(blob->data, blob->size) : jq_view(NULL, 0);
@@ -53,6 +63,10 @@ static inline struct jq_blob *jq_job_history(const struct jq_job *job)
 {
     return job->extra ? job->extra->history : NULL;
 }
+static inline struct jq_blob *jq_job_result_bytes(const struct jq_job *job)
+{
+    return job->result ? JQ_ELEMENT(job->result, struct jq_ending, record)->bytes : NULL;
+}
 static inline uint64_t jq_job_spared_of(const struct jq_job *job)
 {
     return job->extra ? job->extra->spared_of : 0;
@@ -69,7 +83,10 @@ void jq_job_add(struct jq_core *core, struct jq_job *job);
  * before. */
 void jq_job_move(struct jq_core *core, struct jq_job *job, enum jq_job_state to);
 /* It was never stored, and will not be. */
-bool jq_job_is_volatile(const struct jq_job *job);
+static inline bool jq_job_is_volatile(const struct jq_job *job)
+{
+    return !job->stored && job->queue->durability == JQ_DURABILITY_MEMORY;
+}
 /* When what has just become of it may be told. */
 uint64_t jq_job_promise(const struct jq_core *core, const struct jq_job *job);
 /* Stores the job as it is. Reserved before. */
@@ -356,7 +373,10 @@ void jq_joiner_free(struct jq_joiner *joiner);
 /* When the newest id may be told to somebody who is not made to wait for its batch. */
 uint64_t jq_batch_loose(struct jq_core *core);
 /* The open batch's number: what is asked for now is durable when it is. */
-uint64_t jq_batch_number(const struct jq_core *core);
+static inline uint64_t jq_batch_number(const struct jq_core *core) /* of the open batch */
+{
+    return core->meta.commit_sequence + 1;
+}
 JQ_MUST_USE enum jq_err jq_batch_reserve(struct jq_core *core, size_t ops);
 void jq_batch_job(struct jq_core *core, struct jq_job *job); /* put or set */
 void jq_batch_job_delete(struct jq_core *core, struct jq_job *job);

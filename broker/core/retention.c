@@ -10,10 +10,11 @@
 
 void jq_kept_ended(struct jq_core *core, struct jq_job *job)
 {
+    const struct jq_blob *bytes = jq_job_result_bytes(job);
     struct jq_queue *queue = job->queue;
 
-    job->result->kept_bytes = (uint64_t)JQ_KEPT_ROW_BYTES + jq_job_bytes(job) +
-                              (job->result_bytes ? job->result_bytes->size : 0);
+    job->result->kept_bytes =
+        (uint64_t)JQ_KEPT_ROW_BYTES + jq_job_bytes(job) + (bytes ? bytes->size : 0);
     queue->kept++;
     queue->kept_bytes += job->result->kept_bytes;
     if (core->sweep_at == JQ_NEVER && !core->sweeping)

@@ -194,6 +194,11 @@ struct jq_use {
     struct jq_dlink in_holders; /* RUNNING */
 };
 
+struct jq_ending {
+    struct jq_result_record record;
+    struct jq_blob *bytes; /* what it views; NULL: nothing */
+};
+
 /* One for each of very many: what few have is in struct jq_extra. First what a submit, a grant and
  * an end touch. */
 struct jq_job {
@@ -230,10 +235,9 @@ struct jq_job {
     jq_ns started_at;
     struct jq_dlist waits;           /* struct jq_wait_link.in_job; those with states first */
     uint64_t end_batch;              /* ended: durable with this batch; else 0 */
-    struct jq_result_record *result; /* ended; owned */
-    struct jq_blob *result_bytes;
-    struct jq_job *same_hash;  /* keys with the hash of this one */
-    struct jq_job_fixed fixed; /* last: its bytes are behind it */
+    struct jq_result_record *result; /* ended: struct jq_ending.record; owned */
+    struct jq_job *same_hash;        /* keys with the hash of this one */
+    struct jq_job_fixed fixed;       /* last: its bytes are behind it */
 };
 
 struct jq_peer {

@@ -177,7 +177,7 @@ struct jq_op_job {
     uint32_t attempt, crashes, failures;
     uint32_t queue;
     int32_t priority;
-    enum jq_job_state state;
+    enum jq_job_state state : 8;
     bool spilled; /* as of jq_job_record, as are: */
     uint8_t lane;
     int64_t rank;

@@ -36,10 +36,8 @@ enum jq_err jq_buf_reserve(struct jq_buf *buf, size_t more)
     return JQ_OK;
 }
 
-void jq_buf_append(struct jq_buf *buf, const void *data, size_t size)
+void jq_buf_append_more(struct jq_buf *buf, const void *data, size_t size)
 {
-    if (size == 0)
-        return;
     uint8_t *at = jq_buf_extend(buf, size);
     if (at)
         memcpy(at, data, size);

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "proto/base/err.h"
 #include "proto/base/view.h"
@@ -22,11 +23,25 @@ struct jq_buf {
 void jq_buf_fini(struct jq_buf *buf);  /* frees; empty and usable again */
 void jq_buf_clear(struct jq_buf *buf); /* size 0, not broken, memory kept */
 JQ_MUST_USE enum jq_err jq_buf_reserve(struct jq_buf *buf, size_t more); /* ENOMEM: unchanged */
-void jq_buf_append(struct jq_buf *buf, const void *data, size_t size);
+static inline void jq_buf_append(struct jq_buf *buf, const void *data, size_t size);
 /* Room for `size` bytes at the end, counted as written; NULL when broken. */
 uint8_t *jq_buf_extend(struct jq_buf *buf, size_t size);
 /* Caller owns the memory (jq_free); the buffer is empty again. NULL when it was empty. */
 uint8_t *jq_buf_take(struct jq_buf *buf, size_t *ret_size);
+
+void jq_buf_append_more(struct jq_buf *buf, const void *data, size_t size); /* whatever there is */
+
+static inline void jq_buf_append(struct jq_buf *buf, const void *data, size_t size)
+{
+    if (size == 0)
+        return;
+    if (size > buf->capacity - buf->size || buf->broken) {
+        jq_buf_append_more(buf, data, size);
+        return;
+    }
+    memcpy(buf->data + buf->size, data, size);
+    buf->size += size;
+}
 
 static inline bool jq_buf_ok(const struct jq_buf *buf)
 {
