@@ -181,7 +181,7 @@ static int item_latency(struct jq_bench *b)
     int status = 0;
 
     for (int i = -WARM; status == 0 && i < ONE_BY_ONE; i++) {
-        double us[3];
+        double us[3] = { 0, 0, 0 };
         status = item_once(b, us);
         if (i < 0)
             continue;

@@ -48,6 +48,8 @@ void bench_results(struct deployment *d, const struct bench_settings *settings)
 {
     struct bench_load load;
 
+    if (settings->durability == JQ_DURABILITY_MEMORY)
+        return; /* jobs of a memory queue are gone when they have ended: there is no result */
     bench_load_init(&load, settings);
     load.with_results = true;
     bench_add("results", through(d, settings, &load));

@@ -13,6 +13,15 @@ JOBS = ["enqueue", "drain", "end_to_end", "latency_p50", "latency_p99"]
 PING = ["ping_p50", "ping_p99"]
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def heed_signals():
+    """What our caller ignores, as nohup or a shell's & have it, jobq would go on ignoring."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Bench(harness.Case):
     def setUp(self):
         super().setUp()
@@ -64,7 +73,7 @@ class Bench(harness.Case):
 
     def test_its_queue_has_the_durability_that_is_asked_for(self):
         popen = self.d.background("bench", "--jobs", "2000", "--runs", "100", "--only", "items",
-                                  "--durability", "memory")
+                                  "--durability", "memory", preexec_fn=heed_signals)
         name = wait_until(self.queues, "its queue")[0]
         self.assertRegex(name, r"^bench-[0-9a-f]{8}$")
         conf = self.d.call("-o", "json", "queue", "info", name, check=0).json()["settings"]
@@ -74,8 +83,9 @@ class Bench(harness.Case):
 
     def test_a_signal_ends_it_and_its_queue_is_gone(self):
         self.d.start_worker(2)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            popen = self.d.background("bench", "--jobs", "5000", "--runs", "100", "--producers", "2")
+        for number in SIGNALS:
+            popen = self.d.background("bench", "--jobs", "5000", "--runs", "100", "--producers", "2",
+                                      preexec_fn=heed_signals)
             wait_until(self.queues, "its queue")
             popen.send_signal(number)
             out = popen.communicate(timeout=harness.PATIENCE)[0]
