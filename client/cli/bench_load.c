@@ -12,6 +12,7 @@
 enum { GROUP = 4096, FLUSH_MS = 10000 };
 
 struct start; /* of all at once */
+enum word { HOLD, GO, FORGET };
 
 struct producer {
     struct jq_bench *bench;
@@ -29,7 +30,7 @@ struct producer {
 struct start {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    enum { HOLD, GO, FORGET } word;
+    enum word word;
 };
 
 /* ---- what a producer does ---- */
@@ -103,7 +104,7 @@ static void *producer_main(void *arg)
     return NULL;
 }
 
-static void say(struct start *start, int word)
+static void say(struct start *start, enum word word)
 {
     pthread_mutex_lock(&start->lock);
     start->word = word;

@@ -4,6 +4,7 @@
  * queue that is gone afterwards. Threads: main, and the producers of bench_load.c. */
 #include <inttypes.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -46,14 +47,15 @@ static const struct values defaults = {
 
 /* ---- the time, and signals ---- */
 
-static volatile sig_atomic_t signal_number;
+static _Atomic int signal_number; /* that came first; without a lock, so a handler may */
 
 /* The first asks for an end, and the queue is removed; the second is not told twice. */
 static void take_signal(int number)
 {
-    if (signal_number)
+    int none = 0;
+
+    if (!atomic_compare_exchange_strong(&signal_number, &none, number))
         _exit(128 + number);
-    signal_number = number;
 }
 
 static void start_signals(void)
@@ -68,7 +70,7 @@ static void start_signals(void)
 
 int jq_bench_signal(void)
 {
-    return signal_number;
+    return atomic_load(&signal_number);
 }
 
 jq_ms jq_bench_left(const struct jq_bench *b)

@@ -56,8 +56,6 @@ void bench_sort(double *samples, size_t count);                            /* le
 void bench_add(const char *name, double sample);
 /* _p50 and _p99 of it; sorts. */
 void bench_add_percentiles(const char *name, double *samples, size_t count);
-/* What a formula over figures, as figures.def has them, comes to; 0: not measured. */
-double bench_limit(const char *formula);
 void bench_print_table(bool memory); /* memory: the limits that count are those without a disk */
 void bench_print_json_settings(const struct bench_settings *settings);
 void bench_print_json_figures(bool memory);

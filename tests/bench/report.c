@@ -79,8 +79,8 @@ struct bench_summary bench_summarize(const struct bench_samples *samples)
 
 /* ---- limits ---- */
 
-/* Of run `run`; a negative one: of the medians. 0: not measured. */
-static double evaluate(const char *formula, int run)
+/* In that run; 0: not measured. */
+static double evaluate(const char *formula, size_t run)
 {
     double sum = 0;
 
@@ -90,19 +90,13 @@ static double evaluate(const char *formula, int run)
         name += strspn(name, " ");
         const size_t size = strcspn(name, " ");
         const struct figure *figure = find(name, size);
-        if (figure->samples.count == 0 || (run >= 0 && (size_t)run >= figure->samples.count))
+        if (run >= figure->samples.count)
             return 0;
-        sum += (double)(factor ? factor : 1) *
-               (run < 0 ? bench_summarize(&figure->samples).median : figure->samples.all[run]);
+        sum += (double)(factor ? factor : 1) * figure->samples.all[run];
         at = name + size;
         at += strspn(at, " +");
     }
     return sum;
-}
-
-double bench_limit(const char *formula)
-{
-    return evaluate(formula, -1);
 }
 
 /* The median over the runs: what the machine's mood does to both, it does not show. 0: none. */
@@ -111,7 +105,7 @@ static double ratio(const struct figure *figure, const char *formula)
     struct bench_samples ratios = { .count = 0 };
 
     for (size_t i = 0; i < figure->samples.count; i++) {
-        const double limit = evaluate(formula, (int)i);
+        const double limit = evaluate(formula, i);
         if (limit > 0)
             bench_sample(&ratios, figure->samples.all[i] / limit);
     }
