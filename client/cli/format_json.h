@@ -58,6 +58,10 @@ void jq_json_jobs(struct jq_json_object *object, const char *key, struct jq_reco
 void jq_json_blockers(struct jq_json_object *object, const char *key, struct jq_records list);
 void jq_json_queues(struct jq_json_object *object, const char *key, struct jq_records list);
 void jq_json_workers(struct jq_json_object *object, const char *key, struct jq_records list);
+/* A list of those that have samples. */
+struct jq_figure;
+void jq_json_figures(struct jq_json_object *object, const char *key, const struct jq_figure *list,
+                     size_t count);
 /* Members named by each counter. */
 void jq_json_counters(struct jq_json_object *object, const char *key, struct jq_records list);
 /* Adds it to a list, and frees it. */

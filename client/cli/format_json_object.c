@@ -5,9 +5,12 @@
 
 #include <string.h>
 
+#include "client/cli/figures.h"
 #include "client/cli/format_json_parts.h"
 #include "client/cli/text.h"
 #include "proto/base/alloc.h"
+
+enum { REAL_DIGITS = 10 }; /* of measurements: there are no other reals */
 
 /* ---- values ---- */
 
@@ -84,7 +87,9 @@ static json_t *base64_of(struct jq_view bytes)
 
 bool jq_json_dump(json_t *json, FILE *out)
 {
-    return json_dumpf(json, out, JSON_COMPACT | JSON_ENCODE_ANY) == 0 || ferror(out);
+    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(REAL_DIGITS);
+
+    return json_dumpf(json, out, flags) == 0 || ferror(out);
 }
 
 void jq_json_start(struct jq_json_list *list, FILE *out, bool lines)
@@ -235,6 +240,18 @@ void jq_json_counters(struct jq_json_object *object, const char *key, struct jq_
     if (object)
         object->failed |= failed;
     add(object, key, counters);
+}
+
+void jq_json_figures(struct jq_json_object *object, const char *key, const struct jq_figure *list,
+                     size_t count)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        if (list[i].count && json_array_append_new(array, jq_json_of_figure(&list[i])) != 0 &&
+            object)
+            object->failed = true;
+    add(object, key, array);
 }
 
 static void object_free(struct jq_json_object *object)

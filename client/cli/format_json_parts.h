@@ -34,6 +34,10 @@ json_t *jq_json_of_queue_info(const struct jq_queue_info *record);
 json_t *jq_json_of_queue_conf(const struct jq_queue_conf *record);
 json_t *jq_json_of_worker_info(const struct jq_worker_info *record);
 
+/* A measurement: format_json_bench.c. */
+struct jq_figure;
+json_t *jq_json_of_figure(const struct jq_figure *figure);
+
 /* What was said of a job when it was submitted, and only that; {} for none. */
 json_t *jq_json_of_options(struct jq_view options);
 /* {name: value} of them. */

@@ -81,6 +81,10 @@ _jobq()
         mapfile -t COMPREPLY < <(compgen -W 'full relaxed memory' -- "$current")
         return
         ;;
+    --only)
+        mapfile -t COMPREPLY < <(compgen -W 'enqueue end_to_end latency items item_latency' -- "$current")
+        return
+        ;;
     --while)
         mapfile -t COMPREPLY < <(compgen -W 'queued running both' -- "$current")
         return

@@ -8,12 +8,11 @@
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client/include/jobq/jobq.h"
 #include "tests/bench/bench.h"
 
-enum { WARM = 50, ITEM_BYTES = 100 };
+enum { ROUNDS = 1000, WARM = 50, ITEM_BYTES = 100 };
 
 struct wakeup {
     struct jobq_client *client, *other; /* main's, the waiter's */
@@ -80,13 +79,12 @@ static double put_to_get(struct wakeup *w)
  * shows as a join that took no longer than its own way. */
 static double done_to_join(struct wakeup *w)
 {
-    const struct timespec moment = { .tv_nsec = 2000000 };
     struct jobq_item *item = NULL;
 
     bench_check(jobq_put(w->queue, "", 0, 0, -1), "put", w->client);
     bench_check(jobq_get(w->queue, -1, &item), "get", w->client);
     sem_post(&w->begin);
-    nanosleep(&moment, NULL);
+    bench_pause_ms(2);
     const uint64_t start = bench_now_ns();
     bench_check(jobq_task_done(&item), "task_done", w->client);
     take(&w->over);
@@ -100,18 +98,18 @@ static void measure(struct wakeup *w, double *us, size_t rounds)
         if (i >= WARM)
             us[i - WARM] = sample;
     }
-    bench_sort(us, rounds);
 }
 
 /* ---- both ---- */
 
-static void start(struct wakeup *w, const struct deployment *d, pthread_t *thread)
+static void start(struct wakeup *w, const struct deployment *d, enum jq_durability durability,
+                  pthread_t *thread)
 {
     w->client = bench_connect(d);
     w->other = bench_connect(d);
-    bench_check(jobq_queue_declare(w->client, "wakeups", "fifo", 0), "declare", w->client);
-    bench_check(jobq_queue_open(w->client, "wakeups", NULL, &w->queue), "open", w->client);
-    bench_check(jobq_queue_open(w->other, "wakeups", NULL, &w->waited), "open", w->other);
+    bench_declare(w->client, BENCH_QUEUE, durability);
+    bench_check(jobq_queue_open(w->client, BENCH_QUEUE, NULL, &w->queue), "open", w->client);
+    bench_check(jobq_queue_open(w->other, BENCH_QUEUE, NULL, &w->waited), "open", w->other);
     if (sem_init(&w->begin, 0, 0) != 0 || sem_init(&w->over, 0, 0) != 0 ||
         pthread_create(thread, NULL, waiter_main, w) != 0)
         bench_fail("a thread: %s", strerror(errno));
@@ -130,26 +128,21 @@ static void stop(struct wakeup *w, pthread_t thread)
     sem_destroy(&w->over);
 }
 
-void bench_wakeups(struct bench_results *results, const struct deployment *d, size_t rounds)
+void bench_wakeups(struct deployment *d, const struct bench_settings *settings)
 {
+    const size_t rounds = settings->jobs < ROUNDS ? (size_t)settings->jobs : ROUNDS;
     struct wakeup w = { .is_join = false };
-    double *us = calloc(rounds, sizeof *us);
+    double *us = bench_alloc(rounds, sizeof *us);
     pthread_t thread;
 
-    if (!us)
-        bench_fail("out of memory");
-    start(&w, d, &thread);
+    deployment_start(d, &settings->deployment);
+    start(&w, d, settings->durability, &thread);
     measure(&w, us, rounds);
-    bench_add(results, "wakeup_get_p50", "put to the return of a blocked get, p50", "us",
-              us[rounds / 2]);
-    bench_add(results, "wakeup_get_p99", "put to the return of a blocked get, p99", "us",
-              us[rounds * 99 / 100]);
+    bench_add_percentiles("wakeup_get", us, rounds);
     w.is_join = true;
     measure(&w, us, rounds);
-    bench_add(results, "wakeup_join_p50", "last task_done to the return of join, p50", "us",
-              us[rounds / 2]);
-    bench_add(results, "wakeup_join_p99", "last task_done to the return of join, p99", "us",
-              us[rounds * 99 / 100]);
+    bench_add_percentiles("wakeup_join", us, rounds);
     stop(&w, thread);
     free(us);
+    deployment_stop(d);
 }

@@ -539,7 +539,7 @@ class Usage(harness.Case):
 
     def test_no_broker_is_3(self):
         for words in (["put", "q"], ["get", "q"], ["done", "1:1"], ["peek", "q"], ["join", "q"],
-                      ["queue", "ls"], ["queue", "info", "q"], ["dead", "ls"], ["limit", "ls"]):
+                      ["queue", "ls"], ["queue", "info", "q"], ["dead", "ls"], ["limit", "ls"], ["bench"]):
             self.assert_code(UNREACH, self.d.call("--timeout", "300ms", *words, timeout=30))
 
     def test_every_help_has_an_example(self):

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "client/cli/figures.h"
 #include "client/cli/format_json.h"
 
 enum { MEMBERS_MAX = 64 };
@@ -275,6 +276,29 @@ static void a_blocker_is_documented(void **state)
     jq_buf_fini(&list);
 }
 
+static void a_figure_is_documented(void **state)
+{
+    const struct jq_figure figures[] = {
+        { .name = "a", .unit = "us", .samples = { 3.25, 1 }, .count = 2 },
+        { .name = "not measured" }
+    };
+    struct capture c;
+    (void)state;
+
+    start(&c);
+    struct jq_json_object *object = jq_json_open();
+    jq_json_figures(object, "figures", figures, 2);
+    jq_json_put(&c.list, object);
+    json_t *json = finish(&c), *list = json_object_get(json, "figures");
+    assert_int_equal(json_array_size(list), 1);
+    json_t *figure = json_array_get(list, 0);
+    assert_documented("figure", figure, "");
+    assert_float_equal(json_real_value(json_object_get(figure, "median")), 2.125, 0);
+    assert_float_equal(json_real_value(json_array_get(json_object_get(figure, "samples"), 0)), 3.25,
+                       0);
+    json_decref(json);
+}
+
 static void a_payload_is_text_or_base64(void **state)
 {
     static const struct {
@@ -317,6 +341,7 @@ int main(void)
         cmocka_unit_test(a_queue_and_its_settings_are_documented),
         cmocka_unit_test(events_limits_and_workers_are_documented),
         cmocka_unit_test(a_blocker_is_documented),
+        cmocka_unit_test(a_figure_is_documented),
         cmocka_unit_test(a_payload_is_text_or_base64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
