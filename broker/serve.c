@@ -131,6 +131,12 @@ static int open_core(struct broker *b, struct jq_detail *detail)
     conf.request_keep_ms = s->request_keep;
     conf.crashes_max = (uint32_t)s->crashes_max;
     conf.batch_ops_max = (uint32_t)s->batch_ops;
+    if (strcmp(s->store, "memory:") != 0) { /* that store is memory, too */
+        conf.resident_jobs_max = (uint64_t)s->resident_jobs_max;
+        conf.resident_bytes_max = (uint64_t)s->resident_size;
+    } else {
+        conf.resident_jobs_max = conf.resident_bytes_max = UINT64_MAX;
+    }
     conf.keep_ms = (uint64_t)s->keep;
     conf.keep_failed_ms = (uint64_t)s->keep_failed;
     conf.keep_bytes = (uint64_t)s->keep_size;
