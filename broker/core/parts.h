@@ -319,6 +319,7 @@ int64_t jq_spill_rank(const struct jq_job *job);
 /* Out of memory, now: it is ready, and may. */
 bool jq_spill_may_leave(const struct jq_core *core, const struct jq_job *job);
 void jq_spill_leave(struct jq_core *core, struct jq_job *job);
+void jq_spill_offer(struct jq_job *job); /* behind the edge: as soon as it may */
 /* Into memory, in no container yet. */
 JQ_MUST_USE enum jq_err jq_spill_load(struct jq_core *core, const struct jq_job_record *record,
                                       struct jq_job **ret_job);
@@ -332,6 +333,7 @@ void jq_spill_tick(struct jq_core *core);
 void jq_spill_look(struct jq_core *core, struct jq_lane *lane); /* at the next settling */
 void jq_spill_turn_on(struct jq_core *core, struct jq_lane *lane);
 void jq_spill_release(struct jq_core *core, struct jq_lane *lane); /* the edge has moved on */
+bool jq_spill_is_low(const struct jq_core *core, const struct jq_lane *lane); /* little is ready */
 bool jq_spill_wants_page(const struct jq_core *core, const struct jq_lane *lane);
 bool jq_spill_ask_page(struct jq_core *core, struct jq_lane *lane); /* false: without memory */
 void jq_spill_make_room(struct jq_core *core);

@@ -110,14 +110,26 @@ void jq_spill_remove(struct jq_job *job)
 }
 
 /* Nobody needs it in memory, and its row says all there is to say. One that has been started stays,
- * as its last holder may still speak of it. So does one whose last word is not durable: reads that
- * are under way may have missed it, and they are answered before. */
-bool jq_spill_may_leave(const struct jq_core *core, const struct jq_job *job)
+ * as its last holder may still speak of it. */
+static bool is_plain(const struct jq_job *job)
 {
     return job->state == JQ_READY && job->attempt == 0 && job->stored && !job->damaged &&
            !job->retried && jq_extra_may_spill(job) && !job->cancel_asked &&
-           !(job->flags & JQ_JOB_TIE) && jq_dlist_empty(&job->waits) && !jq_purge_dooms(job) &&
-           job->op_batch <= core->durable;
+           !(job->flags & JQ_JOB_TIE) && jq_dlist_empty(&job->waits) && !jq_purge_dooms(job);
+}
+
+/* A job whose last word is not durable stays: reads that are under way may have missed it, and they
+ * are answered before. */
+bool jq_spill_may_leave(const struct jq_core *core, const struct jq_job *job)
+{
+    return is_plain(job) && job->op_batch <= core->durable;
+}
+
+/* Behind the edge: it leaves once it may. */
+void jq_spill_offer(struct jq_job *job)
+{
+    if (is_plain(job) && !jq_dlink_used(&job->in_place))
+        jq_dlist_append(&jq_lane_of(job)->spill.offered, &job->in_place);
 }
 
 void jq_spill_leave(struct jq_core *core, struct jq_job *job)
@@ -255,8 +267,13 @@ static void let_leave(struct jq_core *core, struct jq_lane *lane)
         if (job->op_batch > core->durable)
             return;
         jq_dlist_remove(link);
-        if (jq_spill_may_leave(core, job))
-            jq_spill_leave(core, job);
+        if (!jq_spill_may_leave(core, job))
+            continue;
+        if (jq_batch_reserve(core, 2) != JQ_OK || jq_core_full(core)) {
+            jq_dlist_put_before(lane->spill.offered.head.next, link);
+            return;
+        }
+        jq_spill_leave(core, job);
     }
 }
 
@@ -268,7 +285,8 @@ void jq_spill_settle(struct jq_core *core)
         struct jq_lane *lane = JQ_ELEMENT(at, struct jq_lane, spill.in_spills);
         next = jq_dlist_next(&core->spills, at);
         let_leave(core, lane);
-        if (lane->spill.is_on && jq_spilled(lane) == 0)
+        if (lane->spill.is_on && jq_spilled(lane) == 0 &&
+            (jq_dlist_empty(&lane->spill.offered) || jq_spill_is_low(core, lane)))
             turn_off(core, lane);
         const bool asked = !jq_spill_wants_page(core, lane) || jq_spill_ask_page(core, lane);
         if (asked && jq_dlist_empty(&lane->spill.offered))

@@ -24,12 +24,17 @@ static uint64_t page_bytes(const struct jq_core *core)
     return core->conf.resident_bytes_max / 4 / (core->spilled_lanes + 1) + 1;
 }
 
+bool jq_spill_is_low(const struct jq_core *core, const struct jq_lane *lane)
+{
+    return lane->count < page_jobs(core) && lane->bytes < page_bytes(core);
+}
+
 bool jq_spill_wants_page(const struct jq_core *core, const struct jq_lane *lane)
 {
     const struct jq_spill *spill = &lane->spill;
 
-    return spill->is_on && !spill->page && !spill->doomed && core->now.mono >= spill->retry_at &&
-           lane->count < page_jobs(core) && lane->bytes < page_bytes(core);
+    return jq_spilled(lane) > 0 && !spill->page && !spill->doomed &&
+           core->now.mono >= spill->retry_at && jq_spill_is_low(core, lane);
 }
 
 static void give_up(struct jq_core *core, struct jq_lane *lane, const char *why)

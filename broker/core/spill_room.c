@@ -135,6 +135,7 @@ static enum jq_err cut(struct jq_core *core, struct jq_lane *lane, struct jq_job
         } else {
             jq_lane_remove(core, jobs[i]);
             jq_lane_put(core, jobs[i], false); /* behind the edge now */
+            jq_spill_offer(jobs[i]);
         }
     }
     return JQ_OK;
