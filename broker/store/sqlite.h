@@ -130,6 +130,14 @@ enum jq_err jq_sqlite_load_workers(struct jq_backend *backend, jq_each_worker_fn
 enum jq_err jq_sqlite_load_limits(struct jq_backend *backend, jq_each_limit_fn *each, void *arg);
 enum jq_err jq_sqlite_read(struct jq_backend *backend, const struct jq_read *read,
                            jq_each_job_fn *each, void *arg, bool *ret_more);
+enum jq_err jq_sqlite_read_one(struct jq_sqlite *sqlite, uint64_t id, uint32_t parts,
+                               jq_each_job_fn *each, void *arg);
+/* sqlite_list.c */
+enum jq_err jq_sqlite_read_merged(struct jq_sqlite *sqlite, const struct jq_read *read,
+                                  jq_each_job_fn *each, void *arg, bool *ret_more);
+/* sqlite_spill.c */
+enum jq_err jq_sqlite_read_spilled(struct jq_sqlite *sqlite, const struct jq_read *read,
+                                   jq_each_job_fn *each, void *arg, bool *ret_more);
 /* The row of META_GET, checked. ECORRUPT: absent or its CRC does not fit. */
 enum jq_err jq_sqlite_read_meta(struct jq_sqlite *sqlite, struct jq_store_meta *ret_meta);
 

@@ -283,20 +283,25 @@ static bool passes(const struct jq_job_record *job, const struct jq_read *read)
 static enum jq_err read_list(const struct jq_table *jobs, const struct jq_read *read,
                              jq_each_job_fn *each, void *arg, bool *ret_more)
 {
-    uint32_t given = 0;
+    uint32_t given = 0, looks = 0;
     size_t at = jobs->count;
 
     if (read->before_id != 0)
         at = jq_table_seek(jobs, (struct jq_key){ .major = read->before_id });
     while (at-- > 0) {
         const struct jq_memory_job *row = jobs->slots[at].row;
-        if (!is_of(row, read) || !passes(&row->record, read))
+        const bool is_last = row && ++looks == read->scan;
+        if (!is_last && (!is_of(row, read) || !passes(&row->record, read)))
             continue;
         if (given++ == read->limit) {
             *ret_more = true;
             return JQ_OK;
         }
         JQ_TRY(give(row, read->parts, each, arg));
+        if (is_last) {
+            *ret_more = true;
+            return JQ_OK;
+        }
     }
     return JQ_OK;
 }

@@ -172,6 +172,29 @@ void test_a_list_keeps_to_its_queue_and_states(void **state)
     assert_string_equal(fixture_read_ids(f, &read), "");
 }
 
+void test_a_list_looks_at_so_many_rows_and_says_how_far_it_came(void **state)
+{
+    struct fixture *f = *state;
+    struct jq_read read = { .kind = JQ_READ_LIST, .limit = 100, .queue = 9, .scan = 4 };
+
+    for (uint64_t id = 1; id <= 10; id++)
+        fixture_put(f, id, JQ_SUCCEEDED);
+    fixture_commit(f);
+    reopen_if_kept(f);
+    assert_string_equal(fixture_read_ids(f, &read), "7 +"); /* the last of those */
+    read.before_id = 7;
+    assert_string_equal(fixture_read_ids(f, &read), "3 +");
+    read.before_id = 3;
+    assert_string_equal(fixture_read_ids(f, &read), "");
+    read = (struct jq_read){ .kind = JQ_READ_LIST, .limit = 100, .queue = 1, .scan = 3 };
+    assert_string_equal(fixture_read_ids(f, &read), "10 8 +");
+    read.limit = 1;
+    assert_string_equal(fixture_read_ids(f, &read), "10 +");
+    read.scan = 20;
+    read.limit = 5;
+    assert_string_equal(fixture_read_ids(f, &read), "10 8 6 4 2");
+}
+
 /* 3, 7 and 8 of ten have ended; 3 and 7 are of queue 2. */
 void test_the_oldest_ended_jobs_come_first_and_go_on_after_an_id(void **state)
 {
