@@ -148,15 +148,15 @@ static void keep_time(struct loop *loop)
         loop->phase = PHASE_FLUSH;
 }
 
-/* The batch before the effects: the disk is the slowest, so it starts first. */
+/* The batch before all else, also before what came of the last one: the disk is the slowest. */
 static enum jq_err turn_once(struct loop *loop)
 {
     struct jq_turn *turn = loop->turn;
     const bool all = loop->phase == PHASE_FLUSH;
 
     turn->starved = false;
-    JQ_TRY(jq_turn_complete(turn));
     jq_turn_batch(turn, all);
+    JQ_TRY(jq_turn_complete(turn));
     jq_turn_effects(turn);
     const bool more_late = !all && jq_turn_late(turn);
     loop->is_listening = !all && !jq_turn_is_behind(turn);
