@@ -28,6 +28,7 @@ struct loop {
     enum phase phase;
     bool is_listening; /* frames were read in the last turn */
     bool has_more;     /* and there may be more of them */
+    bool is_woken;     /* there may be signals */
     bool is_leaving;
     jq_ms drain_until;
     jq_ms watchdog_at;
@@ -106,9 +107,8 @@ static jq_ms next_at(const struct loop *loop)
 /* Sleeps until there is something to do; *ret_slept is how long it meant to at most. */
 static enum jq_err wait_for_work(struct loop *loop, jq_ms *ret_slept)
 {
-    bool readable = false;
-
     *ret_slept = 0;
+    loop->is_woken = true;
     if (loop->has_more)
         return JQ_OK;
     const jq_ms at = next_at(loop);
@@ -120,7 +120,8 @@ static enum jq_err wait_for_work(struct loop *loop, jq_ms *ret_slept)
     *ret_slept = timeout < 0 ? JQ_NEVER : timeout;
     if (!loop->is_listening)
         return jq_wakeup_wait(loop->conf->wakeup, timeout);
-    return jq_transport_poll(loop->turn->transport, loop->conf->wakeup->fd, timeout, &readable);
+    return jq_transport_poll(loop->turn->transport, loop->conf->wakeup->fd, timeout,
+                             &loop->is_woken);
 }
 
 /* ---- the turn ---- */
@@ -148,15 +149,15 @@ static void keep_time(struct loop *loop)
         loop->phase = PHASE_FLUSH;
 }
 
-/* The batch before the effects: the disk is the slowest, so it starts first. */
+/* The batch before all else, also before what came of the last one: the disk is the slowest. */
 static enum jq_err turn_once(struct loop *loop)
 {
     struct jq_turn *turn = loop->turn;
     const bool all = loop->phase == PHASE_FLUSH;
 
     turn->starved = false;
-    JQ_TRY(jq_turn_complete(turn));
     jq_turn_batch(turn, all);
+    JQ_TRY(jq_turn_complete(turn));
     jq_turn_effects(turn);
     const bool more_late = !all && jq_turn_late(turn);
     loop->is_listening = !all && !jq_turn_is_behind(turn);
@@ -170,12 +171,13 @@ static enum jq_err turn_once(struct loop *loop)
 
 enum jq_loop_end jq_loop_run(const struct jq_loop_conf *conf)
 {
-    struct loop loop = { .conf = conf, .turn = conf->turn, .is_listening = true };
+    struct loop loop = { .conf = conf, .turn = conf->turn, .is_listening = true, .is_woken = true };
     jq_ms slept = 0;
 
     for (;;) {
         read_clock(&loop, slept);
-        take_signals(&loop);
+        if (loop.is_woken)
+            take_signals(&loop);
         keep_time(&loop);
         if (loop.is_leaving)
             return JQ_LOOP_LEFT;

@@ -25,6 +25,9 @@ enum {
     FDS_OF_OUR_OWN = 64, /* store, epoll, libzmq's own; what is left is for connections */
     LINGER_MS = 1000,    /* for answers that have not left when we stop */
     PATH_TEXT_MAX = 4096,
+    /* Jobs in the open batch before SUBMITs wait. A producer outruns the workers: with more, none
+     * of its jobs would end in the batch that it came in, where its end costs the store nothing. */
+    BATCH_JOBS_MAX = 4096,
 };
 
 struct broker {
@@ -131,12 +134,10 @@ static int open_core(struct broker *b, struct jq_detail *detail)
     conf.request_keep_ms = s->request_keep;
     conf.crashes_max = (uint32_t)s->crashes_max;
     conf.batch_ops_max = (uint32_t)s->batch_ops;
-    if (strcmp(s->store, "memory:") != 0) { /* that store is memory, too */
-        conf.resident_jobs_max = (uint64_t)s->resident_jobs_max;
-        conf.resident_bytes_max = (uint64_t)s->resident_size;
-    } else {
-        conf.resident_jobs_max = conf.resident_bytes_max = UINT64_MAX;
-    }
+    conf.batch_jobs_max = BATCH_JOBS_MAX;
+    const bool is_memory = strcmp(s->store, "memory:") == 0; /* there is nowhere to spill to */
+    conf.resident_jobs_max = is_memory ? UINT64_MAX : (uint64_t)s->resident_jobs_max;
+    conf.resident_bytes_max = is_memory ? UINT64_MAX : (uint64_t)s->resident_size;
     conf.keep_ms = (uint64_t)s->keep;
     conf.keep_failed_ms = (uint64_t)s->keep_failed;
     conf.keep_bytes = (uint64_t)s->keep_size;

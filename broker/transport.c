@@ -5,6 +5,7 @@
 #include "broker/transport.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,8 @@ enum {
 struct jq_transport {
     void *context;
     void *socket;
+    int socket_fd; /* libzmq's: it tells of changes only */
+    bool is_empty; /* the socket was, and nothing was done to it since: its fd will tell */
     struct jq_ends *ends;
     struct jq_metrics *metrics;
     zmq_msg_t frame; /* the last one received; always initialised */
@@ -75,6 +78,13 @@ static bool set_options(void *socket)
            set_int(socket, ZMQ_LINGER, 0);
 }
 
+static bool get_fd(void *socket, int *ret_fd)
+{
+    size_t size = sizeof(*ret_fd);
+
+    return zmq_getsockopt(socket, ZMQ_FD, ret_fd, &size) == 0;
+}
+
 static enum jq_err fail(struct jq_detail *detail, const char *what)
 {
     const bool memory = errno == ENOMEM;
@@ -109,7 +119,8 @@ enum jq_err jq_transport_open(struct jq_metrics *metrics, struct jq_transport **
         (void)zmq_ctx_set(transport->context, ZMQ_BLOCKY, 0);
     transport->socket = transport->context ? zmq_socket(transport->context, ZMQ_ROUTER) : NULL;
     enum jq_err err = JQ_OK;
-    if (!transport->socket || !set_options(transport->socket))
+    if (!transport->socket || !set_options(transport->socket) ||
+        !get_fd(transport->socket, &transport->socket_fd))
         err = fail(ret_detail, "ZeroMQ");
     if (err == JQ_OK)
         err = jq_ends_open(transport->context, transport->socket, &transport->ends, ret_detail);
@@ -168,17 +179,27 @@ void jq_transport_close(struct jq_transport **transport, jq_ms linger)
 
 /* ---- in ---- */
 
+static bool has_message(void *socket)
+{
+    int events = 0;
+    size_t size = sizeof(events);
+
+    return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN) != 0;
+}
+
+/* Not zmq_poll: for each wait it makes several system calls more. */
 enum jq_err jq_transport_poll(struct jq_transport *transport, int fd, jq_ms timeout,
                               bool *ret_fd_readable)
 {
-    zmq_pollitem_t items[] = {
-        { .socket = transport->socket, .events = ZMQ_POLLIN },
-        { .fd = fd, .events = ZMQ_POLLIN },
-        { .fd = jq_ends_fd(transport->ends), .events = ZMQ_POLLIN },
+    struct pollfd items[] = {
+        { .fd = transport->socket_fd, .events = POLLIN },
+        { .fd = fd, .events = POLLIN },
+        { .fd = jq_ends_fd(transport->ends), .events = POLLIN },
     };
+    const int wait = timeout > INT32_MAX ? INT32_MAX : (int)timeout;
+    const bool has_news = !transport->is_empty && has_message(transport->socket);
 
-    const int ready = zmq_poll(items, sizeof(items) / sizeof(items[0]),
-                               timeout > INT32_MAX ? INT32_MAX : (long)timeout);
+    const int ready = poll(items, sizeof(items) / sizeof(items[0]), has_news ? 0 : wait);
     if (ready < 0 && errno != EINTR)
         return JQ_EIO;
     *ret_fd_readable = ready > 0 && items[1].revents != 0;
@@ -227,10 +248,13 @@ enum jq_received jq_transport_receive(struct jq_transport *transport, uint64_t *
     struct jq_metrics *metrics = transport->metrics;
     zmq_msg_t *frame = &transport->frame;
 
+    transport->is_empty = false;
     if (transport->in_parts)
         return refuse_part(transport);
-    if (zmq_msg_recv(frame, transport->socket, ZMQ_DONTWAIT) < 0)
+    if (zmq_msg_recv(frame, transport->socket, ZMQ_DONTWAIT) < 0) {
+        transport->is_empty = true;
         return JQ_RECEIVED_NOTHING;
+    }
     const uint64_t route = route_of(frame);
     if (!zmq_msg_more(frame))
         return refuse(transport, false, &metrics->refused_empty);
@@ -356,6 +380,7 @@ enum jq_sent jq_transport_send(struct jq_transport *transport, uint64_t route, u
 {
     uint8_t id[sizeof(route)];
 
+    transport->is_empty = false; /* libzmq may take news of what comes meanwhile */
     memcpy(id, &route, sizeof(id));
     /* The first part decides: where it is refused nothing was queued. */
     if (!send_part(transport->socket, id, id[ROUTE_BYTES_MAX], ZMQ_SNDMORE)) {

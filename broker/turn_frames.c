@@ -235,9 +235,13 @@ bool jq_turn_frames(struct jq_turn *turn)
     size_t bytes = 0;
     int fd;
 
+    const bool is_committing = !jq_store_idle(turn->store);
+
     take_ends(turn);
     for (int i = 0; i < FRAMES_PER_TURN && bytes < BYTES_PER_TURN && !jq_core_full(turn->core);
          i++) {
+        if (is_committing && jq_store_idle(turn->store))
+            break; /* it waits for the next batch, and peers for what is durable */
         const enum jq_received received =
             jq_transport_receive(turn->transport, &route, &fd, &frame);
         if (received == JQ_RECEIVED_NOTHING) {

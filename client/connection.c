@@ -4,6 +4,7 @@
 #include "client/connection.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -22,12 +23,15 @@ enum {
 
 struct jq_connection {
     void *context;
-    void *socket;     /* NULL: a reopen has failed */
-    void *monitor;    /* PAIR; tells of connections */
-    unsigned sockets; /* opened so far; names the monitor */
+    void *socket;              /* NULL: a reopen has failed */
+    void *monitor;             /* PAIR; tells of connections */
+    unsigned sockets;          /* opened so far; names the monitor */
+    int socket_fd, monitor_fd; /* libzmq's: they tell of changes only */
     bool ipv6;
     bool is_starved; /* the last receive found no memory */
-    int epoll_fd;    /* -1: nobody asked for one */
+    bool is_empty; /* both sockets were, and nothing was done to them since: their fds will tell */
+    bool is_monitor_quiet; /* said by its fd, to the next came_up */
+    int epoll_fd;          /* -1: nobody asked for one */
     struct received *spare;
     char url[];
 };
@@ -81,30 +85,32 @@ static bool open_monitor(struct jq_connection *c)
            zmq_connect(c->monitor, name) == 0;
 }
 
-static bool watch(int epoll_fd, void *socket, int operation)
+static bool watch(int epoll_fd, int fd, int operation)
 {
-    int fd;
-    size_t size = sizeof fd;
-    struct epoll_event event = { .events = EPOLLIN };
+    struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
 
-    if (zmq_getsockopt(socket, ZMQ_FD, &fd, &size) != 0)
-        return false;
-    event.data.fd = fd;
     return epoll_ctl(epoll_fd, operation, fd, &event) == 0;
+}
+
+static bool get_fd(void *socket, int *ret_fd)
+{
+    size_t size = sizeof *ret_fd;
+
+    return zmq_getsockopt(socket, ZMQ_FD, ret_fd, &size) == 0;
 }
 
 static void close_sockets(struct jq_connection *c, jq_ms linger)
 {
     if (c->socket) {
         if (c->epoll_fd >= 0)
-            (void)watch(c->epoll_fd, c->socket, EPOLL_CTL_DEL);
+            (void)watch(c->epoll_fd, c->socket_fd, EPOLL_CTL_DEL);
         (void)zmq_socket_monitor(c->socket, NULL, 0);
         (void)set_int(c->socket, ZMQ_LINGER, (int)linger);
         zmq_close(c->socket);
     }
     if (c->monitor) {
         if (c->epoll_fd >= 0)
-            (void)watch(c->epoll_fd, c->monitor, EPOLL_CTL_DEL);
+            (void)watch(c->epoll_fd, c->monitor_fd, EPOLL_CTL_DEL);
         zmq_close(c->monitor);
     }
     c->socket = c->monitor = NULL;
@@ -125,12 +131,15 @@ static enum jq_err fail(struct jq_connection *c, struct jq_detail *detail)
 static enum jq_err open_sockets(struct jq_connection *c, struct jq_detail *detail)
 {
     c->sockets++;
+    c->is_empty = c->is_monitor_quiet = false;
+    c->socket_fd = c->monitor_fd = -1;
     c->socket = zmq_socket(c->context, ZMQ_DEALER);
     if (!c->socket || !set_options(c->socket, c->ipv6) || !open_monitor(c) ||
+        !get_fd(c->socket, &c->socket_fd) || !get_fd(c->monitor, &c->monitor_fd) ||
         zmq_connect(c->socket, c->url) != 0)
         return fail(c, detail);
-    if (c->epoll_fd >= 0 && (!watch(c->epoll_fd, c->socket, EPOLL_CTL_ADD) ||
-                             !watch(c->epoll_fd, c->monitor, EPOLL_CTL_ADD)))
+    if (c->epoll_fd >= 0 && (!watch(c->epoll_fd, c->socket_fd, EPOLL_CTL_ADD) ||
+                             !watch(c->epoll_fd, c->monitor_fd, EPOLL_CTL_ADD)))
         return fail(c, detail);
     return JQ_OK;
 }
@@ -201,12 +210,25 @@ static int socket_events(void *socket)
     return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 ? events : 0;
 }
 
+/* Something to receive, or what else is wanted. */
+static bool has_events(struct jq_connection *c, int wanted)
+{
+    const int events =
+        (socket_events(c->socket) & wanted) | (socket_events(c->monitor) & ZMQ_POLLIN);
+
+    c->is_empty = events == 0;
+    c->is_monitor_quiet = false;
+    return events != 0;
+}
+
 bool jq_connection_came_up(struct jq_connection *connection)
 {
+    const bool is_quiet = connection->is_monitor_quiet;
     bool came_up = false;
     zmq_msg_t msg;
 
-    if (!connection->monitor)
+    connection->is_monitor_quiet = false;
+    if (!connection->monitor || is_quiet)
         return false;
     zmq_msg_init(&msg);
     while (zmq_msg_recv(&msg, connection->monitor, ZMQ_DONTWAIT) >= 0) {
@@ -217,8 +239,10 @@ bool jq_connection_came_up(struct jq_connection *connection)
         came_up |= event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
     }
     zmq_msg_close(&msg);
-    if (came_up) /* what is sent now must not go down the old connection's pipe */
+    if (came_up) { /* what is sent now must not go down the old connection's pipe */
         (void)socket_events(connection->socket);
+        connection->is_empty = false;
+    }
     return came_up;
 }
 
@@ -256,6 +280,7 @@ struct jq_frame *jq_connection_receive(struct jq_connection *connection)
     if (!r)
         return NULL;
     bool is_rest = false; /* of a message of many parts: not ours */
+    connection->is_empty = false;
     while (receive_part(connection, r)) {
         const bool more = zmq_msg_more(&r->msg) != 0;
         if (!more && !is_rest) {
@@ -264,16 +289,14 @@ struct jq_frame *jq_connection_receive(struct jq_connection *connection)
         }
         is_rest = more;
     }
+    connection->is_empty = true; /* the monitor's turn came before */
     connection->spare = r;
     return NULL;
 }
 
 bool jq_connection_has_more(struct jq_connection *connection)
 {
-    if (!connection->socket)
-        return false;
-    return ((socket_events(connection->socket) | socket_events(connection->monitor)) &
-            ZMQ_POLLIN) != 0;
+    return connection->socket && has_events(connection, ZMQ_POLLIN);
 }
 
 /* ---- out ---- */
@@ -306,6 +329,7 @@ bool jq_connection_send(struct jq_connection *connection, struct jq_frame *frame
 
     if (!connection->socket)
         return false;
+    connection->is_empty = false; /* libzmq may have taken news of what came meanwhile */
     if (frame->bytes.size <= COPY_MAX)
         return send_copy(connection->socket, frame->bytes);
     if (zmq_msg_init_data(&msg, data, frame->bytes.size, let_go, frame) != 0)
@@ -319,22 +343,25 @@ bool jq_connection_send(struct jq_connection *connection, struct jq_frame *frame
     return sent >= 0;
 }
 
+/* Not zmq_poll: for each socket and wait it makes several system calls more. */
 void jq_connection_poll(struct jq_connection *connection, int wake_fd, bool want_room,
                         jq_ms timeout)
 {
-    zmq_pollitem_t items[3] = { { .fd = wake_fd, .events = ZMQ_POLLIN } };
-    int count = 1;
+    struct jq_connection *c = connection;
+    const bool is_usable = c->socket && !c->is_starved;
+    struct pollfd items[] = {
+        { .fd = wake_fd, .events = POLLIN },
+        { .fd = is_usable ? c->socket_fd : -1, .events = POLLIN },
+        { .fd = is_usable ? c->monitor_fd : -1, .events = POLLIN },
+    };
 
-    if (connection->is_starved || !connection->socket) {
+    if (!is_usable)
         timeout = timeout < 0 ? STARVED_POLL_MS : jq_ms_min(timeout, STARVED_POLL_MS);
-    } else {
-        items[count++] = (zmq_pollitem_t){
-            .socket = connection->socket,
-            .events = (short)(ZMQ_POLLIN | (want_room ? ZMQ_POLLOUT : 0)),
-        };
-        items[count++] = (zmq_pollitem_t){ .socket = connection->monitor, .events = ZMQ_POLLIN };
-    }
-    (void)zmq_poll(items, count, timeout > INT32_MAX ? INT32_MAX : (long)timeout);
+    else if ((want_room || !c->is_empty) &&
+             has_events(c, want_room ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN))
+        return;
+    const int ready = poll(items, 3, timeout > INT32_MAX ? INT32_MAX : (int)timeout);
+    c->is_monitor_quiet = is_usable && ready >= 0 && items[2].revents == 0;
 }
 
 enum jq_err jq_connection_watch(struct jq_connection *connection, int epoll_fd)
@@ -342,8 +369,8 @@ enum jq_err jq_connection_watch(struct jq_connection *connection, int epoll_fd)
     connection->epoll_fd = epoll_fd;
     if (epoll_fd < 0 || !connection->socket)
         return JQ_OK;
-    if (watch(epoll_fd, connection->socket, EPOLL_CTL_ADD) &&
-        watch(epoll_fd, connection->monitor, EPOLL_CTL_ADD))
+    if (watch(epoll_fd, connection->socket_fd, EPOLL_CTL_ADD) &&
+        watch(epoll_fd, connection->monitor_fd, EPOLL_CTL_ADD))
         return JQ_OK;
     connection->epoll_fd = -1;
     return JQ_EIO;

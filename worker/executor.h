@@ -2,10 +2,10 @@
  *
  * executor.h - where jobs run. What runs is the handler's business.
  *
- * The contract, kept by every executor (tests/contract/executor_contract.c): each submitted run
- * comes back exactly once, through `collect` or `recall`; through collect with an outcome, or
- * `returned` when it could not be run for want of resources. All calls are the loop thread's; none
- * blocks but `close`. `fd` becomes readable when collect has something. */
+ * The contract, kept by every executor: each submitted run comes back exactly once, through
+ * `submit` itself, `collect` or `recall`; through the first two with an outcome, or `returned` when
+ * it could not be run for want of resources. All calls are the loop thread's; none blocks but
+ * `close`. `fd` becomes readable when collect has something. */
 #ifndef JQ_WORKER_EXECUTOR_H
 #define JQ_WORKER_EXECUTOR_H
 
@@ -40,7 +40,8 @@ struct jq_executor;
 
 struct jq_executor_ops {
     const char *name;
-    /* Takes all runs, in order. ENOMEM: none is taken. */
+    /* Takes all runs, in order; `runs` is left with those that have ended at once. ENOMEM: none is
+     * taken. */
     enum jq_err (*submit)(struct jq_executor *executor, struct jq_run_list *runs);
     /* Advice: the run comes back, soon. A run that is not here any more is fine. */
     void (*cancel)(struct jq_executor *executor, struct jq_run *run, jq_ms grace_ms);

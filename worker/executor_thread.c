@@ -4,8 +4,9 @@
  *
  * One lock guards the two lists, `waiting` and `ended`, and what is running; no handler runs with
  * it held. A thread swaps what it has ended for what it runs next in one step, so each run costs
- * one lock at most; quick handlers (handlers.h) are taken by the hundred. The eventfd is written
- * when `ended` stops being empty, so a busy pool makes few system calls. */
+ * one lock at most. The eventfd is written when `ended` stops being empty, so a busy pool makes few
+ * system calls. Quick handlers (handlers.h) are run by whoever submits them: handing them to a
+ * thread and back would take longer. */
 #include "worker/executor.h"
 
 #include <errno.h>
@@ -21,14 +22,12 @@
 #include "proto/base/clock.h"
 #include "worker/handlers.h"
 
-enum { BULK = 256 }; /* quick runs taken at once */
-
 struct thread_executor;
 
 struct pool_thread {
     struct thread_executor *pool;
     pthread_t thread;
-    struct jq_run *running; /* under the lock; not set for quick runs */
+    struct jq_run *running; /* under the lock */
     atomic_bool cancelled;  /* the running one is to end */
     struct jq_buf value;    /* this thread's alone */
     struct jq_buf scratch;
@@ -43,6 +42,7 @@ struct thread_executor {
     bool closing;
     uint32_t idle;
     int event;
+    struct jq_buf scratch; /* the loop's */
     uint32_t count;
     struct pool_thread threads[];
 };
@@ -65,27 +65,6 @@ static void end_cancelled(struct jq_run *run, struct jq_outcome *outcome, struct
     outcome->kind = JQ_OUTCOME_CANCELLED;
     outcome->reason = jq_view_str(run->reason != NULL ? run->reason : "cancelled");
     jq_run_end(run, outcome, scratch);
-}
-
-static void run_quick(struct pool_thread *self, struct jq_run_list *runs)
-{
-    const struct jq_handler *handler = jq_handler_find(runs->first->handler);
-    const struct jq_now from = jq_clock_now();
-    const uint64_t from_ns = jq_clock_mono_ns();
-    for (struct jq_run *run = runs->first; run != NULL; run = run->next) {
-        struct jq_call call = { .id = run->id,
-                                .fence = run->fence,
-                                .payload = run->payload,
-                                .cancelled = &self->cancelled,
-                                .value = &self->value };
-        handler->run(&call);
-        struct jq_outcome outcome = outcome_of(run, from, from);
-        outcome.code = call.code;
-        jq_run_end(run, &outcome, &self->scratch);
-    }
-    const uint64_t each_us = (jq_clock_mono_ns() - from_ns) / runs->count / 1000;
-    for (struct jq_run *run = runs->first; run != NULL; run = run->next)
-        run->wall_us = each_us;
 }
 
 static void run_one(struct pool_thread *self, struct jq_run *run)
@@ -131,26 +110,6 @@ static void run_one(struct pool_thread *self, struct jq_run *run)
         jq_buf_fini(&self->value);
 }
 
-static bool is_quick(const struct jq_run *run)
-{
-    const struct jq_handler *handler = jq_handler_find(run->handler);
-    return handler != NULL && handler->quick;
-}
-
-/* What to run next: one run, or many quick ones of one handler. Lock held. */
-static struct jq_run_list take_waiting(struct thread_executor *pool)
-{
-    struct jq_run_list taken = { 0 };
-    struct jq_run *first = jq_run_list_pop(&pool->waiting);
-    jq_run_list_push(&taken, first);
-    if (!is_quick(first))
-        return taken;
-    while (taken.count < BULK && pool->waiting.first != NULL &&
-           jq_view_equal(pool->waiting.first->handler, first->handler))
-        jq_run_list_push(&taken, jq_run_list_pop(&pool->waiting));
-    return taken;
-}
-
 /* Lock held. */
 static bool put_ended(struct thread_executor *pool, struct jq_run_list *runs)
 {
@@ -190,19 +149,13 @@ static void *thread_main(void *arg)
         pool->idle--;
         if (pool->closing)
             break;
-        runs = take_waiting(pool);
+        jq_run_list_push(&runs, jq_run_list_pop(&pool->waiting));
         if (pool->waiting.count > 0 && pool->idle > 0)
             (void)pthread_cond_signal(&pool->work); /* each wakes the next while there is work */
-        const bool quick = is_quick(runs.first);
-        if (!quick) {
-            self->running = runs.first;
-            atomic_store(&self->cancelled, false);
-        }
+        self->running = runs.first;
+        atomic_store(&self->cancelled, false);
         (void)pthread_mutex_unlock(&pool->lock);
-        if (quick)
-            run_quick(self, &runs);
-        else
-            run_one(self, runs.first);
+        run_one(self, runs.first);
     }
     (void)pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -210,15 +163,56 @@ static void *thread_main(void *arg)
 
 /* --- the loop's side --- */
 
-static enum jq_err pool_submit(struct jq_executor *executor, struct jq_run_list *runs)
+static bool is_quick(const struct jq_run *run)
 {
-    struct thread_executor *pool = pool_of(executor);
+    const struct jq_handler *handler = jq_handler_find(run->handler);
+    return handler != NULL && handler->quick;
+}
+
+static void run_quick(struct thread_executor *pool, struct jq_run_list *runs)
+{
+    static const atomic_bool never;
+    struct jq_buf value = { 0 };
+    const struct jq_now from = jq_clock_now();
+    const uint64_t from_ns = jq_clock_mono_ns();
+    for (struct jq_run *run = runs->first; run != NULL; run = run->next) {
+        struct jq_call call = { .id = run->id,
+                                .fence = run->fence,
+                                .payload = run->payload,
+                                .cancelled = &never,
+                                .value = &value };
+        jq_handler_find(run->handler)->run(&call);
+        struct jq_outcome outcome = outcome_of(run, from, from);
+        outcome.code = call.code;
+        jq_run_end(run, &outcome, &pool->scratch);
+    }
+    const uint64_t each_us = (jq_clock_mono_ns() - from_ns) / runs->count / 1000;
+    for (struct jq_run *run = runs->first; run != NULL; run = run->next)
+        run->wall_us = each_us;
+}
+
+static void wait_for_threads(struct thread_executor *pool, struct jq_run_list *runs)
+{
     (void)pthread_mutex_lock(&pool->lock);
     jq_run_list_join(&pool->waiting, runs);
     const uint32_t idle = pool->idle;
     (void)pthread_mutex_unlock(&pool->lock);
     if (idle > 0)
         (void)pthread_cond_signal(&pool->work);
+}
+
+static enum jq_err pool_submit(struct jq_executor *executor, struct jq_run_list *runs)
+{
+    struct thread_executor *pool = pool_of(executor);
+    struct jq_run_list quick = { 0 };
+    struct jq_run_list others = { 0 };
+    for (struct jq_run *run; (run = jq_run_list_pop(runs)) != NULL;)
+        jq_run_list_push(is_quick(run) ? &quick : &others, run);
+    if (others.count > 0)
+        wait_for_threads(pool, &others);
+    if (quick.count > 0)
+        run_quick(pool, &quick);
+    *runs = quick;
     return JQ_OK;
 }
 
@@ -300,6 +294,7 @@ static void pool_close(struct jq_executor **executor)
     }
     jq_run_list_free(&pool->waiting);
     jq_run_list_free(&pool->ended);
+    jq_buf_fini(&pool->scratch);
     (void)pthread_cond_destroy(&pool->work);
     (void)pthread_mutex_destroy(&pool->lock);
     (void)close(pool->event);

@@ -78,19 +78,25 @@ struct jq_fetch_effect *jq_fetch_effect(struct jq_fetch *fetch, enum jq_fetch_ef
     return effect;
 }
 
-bool jq_fetch_take_effect(struct jq_fetch *fetch, struct jq_now now,
-                          struct jq_fetch_effect *ret_effect)
+bool jq_fetch_take_prompt(struct jq_fetch *fetch, struct jq_fetch_effect *ret_effect)
 {
     if (fetch->effect_at == fetch->effect_count) {
         fetch->effect_at = fetch->effect_count = 0;
-        /* The end of an input: what was gathered leaves, ends before the credit they free. */
-        jq_fetch_close_frames(fetch);
-        jq_fetch_tell_credit(fetch, now);
-        if (fetch->effect_count == 0)
-            return false;
+        return false;
     }
     *ret_effect = fetch->effects[fetch->effect_at++];
     return true;
+}
+
+bool jq_fetch_take_effect(struct jq_fetch *fetch, struct jq_now now,
+                          struct jq_fetch_effect *ret_effect)
+{
+    if (jq_fetch_take_prompt(fetch, ret_effect))
+        return true;
+    /* The end of an input: what was gathered leaves, ends before the credit they free. */
+    jq_fetch_close_frames(fetch);
+    jq_fetch_tell_credit(fetch, now);
+    return jq_fetch_take_prompt(fetch, ret_effect);
 }
 
 static enum jq_err result(const struct jq_fetch *fetch)

@@ -110,6 +110,9 @@ struct jq_fetch_effect {
  * input. */
 bool jq_fetch_take_effect(struct jq_fetch *fetch, struct jq_now now,
                           struct jq_fetch_effect *ret_effect);
+/* The same but for ends and credit, which go on gathering: another input may follow first, such as
+ * what a START has ended at once. */
+bool jq_fetch_take_prompt(struct jq_fetch *fetch, struct jq_fetch_effect *ret_effect);
 
 /* Serves a reader from an ended run, or says NOENT: for a read whose run had ended already when it
  * came to the executor. */

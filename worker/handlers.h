@@ -25,7 +25,7 @@ struct jq_call {
 
 struct jq_handler {
     const char *name;
-    bool quick; /* never blocks and takes about a microsecond: executors may run it in bulk */
+    bool quick; /* never blocks, takes less than a microsecond and has no value: run by the loop */
     void (*run)(struct jq_call *call); /* any thread */
 };
 

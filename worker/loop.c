@@ -48,7 +48,7 @@ struct jq_worker {
     bool left;
     int status;
     char host[JQ_NAME_MAX + 1];
-    struct jq_run_list returned; /* an executor could not take them */
+    struct jq_run_list ended; /* when they were started, or an executor could not take them */
     struct jq_run_list recalled;
     bool was_recalled;
 };
@@ -75,11 +75,11 @@ static void renew(struct jq_worker *worker)
 static void start_runs(struct jq_worker *worker, struct jq_fetch_effect *effect)
 {
     struct jq_executor *executor = worker->executors[effect->where];
-    if (executor->ops->submit(executor, &effect->runs) == JQ_OK)
-        return;
-    for (struct jq_run *run = effect->runs.first; run != NULL; run = run->next)
-        run->returned = true;
-    jq_run_list_join(&worker->returned, &effect->runs);
+    if (executor->ops->submit(executor, &effect->runs) != JQ_OK) {
+        for (struct jq_run *run = effect->runs.first; run != NULL; run = run->next)
+            run->returned = true;
+    }
+    jq_run_list_join(&worker->ended, &effect->runs);
 }
 
 static void recall(struct jq_worker *worker, enum jq_where where)
@@ -149,17 +149,19 @@ static void settle(struct jq_worker *worker, enum jq_err err)
 {
     struct jq_fetch_effect effect;
     for (;;) {
-        while (jq_fetch_take_effect(worker->fetch, worker->now, &effect))
+        while (jq_fetch_take_prompt(worker->fetch, &effect))
             perform(worker, &effect);
         if (err != JQ_OK) {
             give_up(worker, "out of memory");
             return;
         }
-        if (worker->returned.first != NULL) {
-            err = jq_fetch_finished(worker->fetch, worker->now, &worker->returned);
+        if (worker->ended.first != NULL) {
+            err = jq_fetch_finished(worker->fetch, worker->now, &worker->ended);
         } else if (worker->was_recalled) {
             worker->was_recalled = false;
             err = jq_fetch_recalled(worker->fetch, worker->now, &worker->recalled);
+        } else if (jq_fetch_take_effect(worker->fetch, worker->now, &effect)) {
+            perform(worker, &effect);
         } else {
             return;
         }
@@ -481,7 +483,7 @@ void jq_worker_close(struct jq_worker **worker)
     }
     jq_dealer_close(&w->dealer, LINGER_MS);
     jq_heartbeat_stop(&w->heartbeat);
-    jq_run_list_free(&w->returned);
+    jq_run_list_free(&w->ended);
     jq_run_list_free(&w->recalled);
     jq_fetch_free(&w->fetch);
     if (w->partner >= 0)

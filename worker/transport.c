@@ -5,6 +5,7 @@
 #include "worker/transport.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,7 +25,10 @@ struct jq_dealer {
     void *context;
     void *socket;
     void *monitor;
-    unsigned number; /* of sockets made: the monitor's address */
+    int socket_fd, monitor_fd; /* libzmq's: they tell of changes only */
+    bool is_empty; /* both sockets were, and nothing was done to them since: their fds will tell */
+    bool is_monitor_quiet; /* since the last poll, says its fd */
+    unsigned number;       /* of sockets made: the monitor's address */
     char *url;
     zmq_msg_t frame; /* the last one received; always initialised */
 };
@@ -59,6 +63,12 @@ static bool open_monitor(struct jq_dealer *dealer)
            zmq_connect(dealer->monitor, address) == 0;
 }
 
+static bool get_fd(void *socket, int *ret_fd)
+{
+    size_t size = sizeof *ret_fd;
+    return zmq_getsockopt(socket, ZMQ_FD, ret_fd, &size) == 0;
+}
+
 static void close_sockets(struct jq_dealer *dealer)
 {
     if (dealer->socket != NULL) {
@@ -73,8 +83,11 @@ static void close_sockets(struct jq_dealer *dealer)
 
 static enum jq_err open_sockets(struct jq_dealer *dealer)
 {
+    dealer->is_empty = dealer->is_monitor_quiet = false;
     dealer->socket = zmq_socket(dealer->context, ZMQ_DEALER);
     if (dealer->socket != NULL && set_options(dealer->socket) && open_monitor(dealer) &&
+        get_fd(dealer->socket, &dealer->socket_fd) &&
+        get_fd(dealer->monitor, &dealer->monitor_fd) &&
         zmq_connect(dealer->socket, dealer->url) == 0)
         return JQ_OK;
     const int error = errno;
@@ -130,18 +143,30 @@ void jq_dealer_close(struct jq_dealer **dealer, jq_ms linger)
     jq_free(d);
 }
 
+static bool has_event(void *socket)
+{
+    int events = 0;
+    size_t size = sizeof events;
+    return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN) != 0;
+}
+
+/* Not zmq_poll: for each socket and wait it makes several system calls more. */
 enum jq_err jq_dealer_poll(struct jq_dealer *dealer, int fd, jq_ms timeout, bool *ret_fd_readable)
 {
-    zmq_pollitem_t items[3] = { { .fd = fd, .events = ZMQ_POLLIN } };
-    int count = 1;
-    if (dealer->socket != NULL) {
-        items[count++] = (zmq_pollitem_t){ .socket = dealer->socket, .events = ZMQ_POLLIN };
-        items[count++] = (zmq_pollitem_t){ .socket = dealer->monitor, .events = ZMQ_POLLIN };
-    }
-    const long wait = timeout == JQ_NEVER ? -1 : timeout < INT32_MAX ? (long)timeout : INT32_MAX;
-    const int ready = zmq_poll(items, count, wait);
+    const bool is_open = dealer->socket != NULL;
+    struct pollfd items[] = {
+        { .fd = fd, .events = POLLIN },
+        { .fd = is_open ? dealer->socket_fd : -1, .events = POLLIN },
+        { .fd = is_open ? dealer->monitor_fd : -1, .events = POLLIN },
+    };
+    int wait = timeout == JQ_NEVER ? -1 : timeout < INT32_MAX ? (int)timeout : INT32_MAX;
+    bool has_news = false;
+    if (is_open && !dealer->is_empty)
+        has_news = has_event(dealer->socket) | has_event(dealer->monitor);
+    const int ready = poll(items, sizeof items / sizeof items[0], has_news ? 0 : wait);
     if (ready < 0 && errno != EINTR)
         return JQ_EIO;
+    dealer->is_monitor_quiet = !has_news && ready >= 0 && items[2].revents == 0;
     *ret_fd_readable = ready > 0 && items[0].revents != 0;
     return JQ_OK;
 }
@@ -151,7 +176,7 @@ enum jq_link_change jq_dealer_change(struct jq_dealer *dealer)
 {
     enum jq_link_change change = JQ_LINK_SAME;
     zmq_msg_t part;
-    if (dealer->monitor == NULL)
+    if (dealer->monitor == NULL || dealer->is_monitor_quiet)
         return change;
     (void)zmq_msg_init(&part);
     if (zmq_msg_recv(&part, dealer->monitor, ZMQ_DONTWAIT) >= 0) {
@@ -170,6 +195,7 @@ bool jq_dealer_receive(struct jq_dealer *dealer, struct jq_view *ret_frame)
 {
     if (dealer->socket == NULL)
         return false;
+    dealer->is_empty = false;
     while (zmq_msg_recv(&dealer->frame, dealer->socket, ZMQ_DONTWAIT) >= 0) {
         bool whole = true;
         while (zmq_msg_more(&dealer->frame)) {
@@ -182,6 +208,7 @@ bool jq_dealer_receive(struct jq_dealer *dealer, struct jq_view *ret_frame)
         *ret_frame = jq_view(zmq_msg_data(&dealer->frame), zmq_msg_size(&dealer->frame));
         return true;
     }
+    dealer->is_empty = true; /* and the monitor is looked at before the next poll */
     return false;
 }
 
@@ -199,6 +226,7 @@ bool jq_dealer_send(struct jq_dealer *dealer, uint8_t *data, size_t size)
         jq_free(data);
         return false;
     }
+    dealer->is_empty = false; /* libzmq may take news of what comes meanwhile */
     if (size <= COPY_MAX) {
         do {
             sent = zmq_send(dealer->socket, data, size, ZMQ_DONTWAIT);

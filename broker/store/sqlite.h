@@ -86,6 +86,9 @@ enum jq_err jq_sqlite_rest(struct jq_backend *backend, bool idle, struct jq_deta
 bool jq_sqlite_space_low(struct jq_backend *backend);
 /* All of the log into the file, and the log starts over; its file keeps its size. */
 enum jq_err jq_sqlite_checkpoint(struct jq_sqlite *sqlite, int mode, struct jq_detail *ret_detail);
+/* Gives the file of an empty log its size: a commit that overwrites syncs in half the time of one
+ * that appends. */
+void jq_sqlite_log_fill(struct jq_sqlite *sqlite);
 
 /* --- sqlite_commit.c --- */
 /* An SQLite code. The parameters are bound. */

@@ -163,7 +163,7 @@ static enum jq_err set_log(struct jq_sqlite *sqlite, struct jq_detail *detail)
     sqlite->page_bytes = (uint32_t)strtoul(text, NULL, 10);
     sqlite3_wal_autocheckpoint(sqlite->db, 0);
     sqlite3_wal_hook(sqlite->db, count_log, sqlite);
-    /* The log's file keeps its size: writing over it syncs in half the time of growing it. */
+    /* The log's file keeps its size, see jq_sqlite_log_fill. */
     return jq_sqlite_exec(sqlite, "PRAGMA journal_size_limit = -1", detail);
 }
 
@@ -394,6 +394,7 @@ static enum jq_err open_all(struct jq_sqlite *sqlite, const struct jq_store_conf
     /* Accepted. The log's content goes through fresh writes and syncs before the first promise. */
     sqlite3_db_config(sqlite->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     JQ_TRY(jq_sqlite_checkpoint(sqlite, SQLITE_CHECKPOINT_TRUNCATE, detail));
+    jq_sqlite_log_fill(sqlite);
     return jq_mark_make(&sqlite->mark, &sqlite->path, &sqlite->meta, detail);
 }
 

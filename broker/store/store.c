@@ -48,6 +48,7 @@ struct jq_store {
     struct list pending, done;
     bool stopping;
 
+    atomic_bool is_told; /* the event is written, or about to be; changed under the lock */
     atomic_uint commits; /* queued or under way */
     atomic_bool is_space_low;
 
@@ -90,9 +91,21 @@ static struct list take_all(struct list *list)
 
 /* --- store thread --- */
 
-static void signal_loop(struct jq_store *store)
+/* For those of `request`, or NULL. */
+static void tell_loop(struct jq_store *store, struct request *request)
 {
     const uint64_t one = 1;
+
+    pthread_mutex_lock(&store->lock);
+    if (request) {
+        push(&store->done, request);
+        if (request->done.kind == JQ_STORE_COMMITTED)
+            atomic_fetch_sub(&store->commits, 1);
+    }
+    const bool was_told = atomic_exchange(&store->is_told, true);
+    pthread_mutex_unlock(&store->lock);
+    if (was_told)
+        return;
 
     /* Fails only when the counter is full: then it is readable all the more. */
     while (write(store->event_fd, &one, sizeof(one)) < 0 && errno == EINTR) {
@@ -156,12 +169,7 @@ static void run(struct jq_store *store, struct request *request)
     }
     done->space_low = atomic_load(&store->is_space_low);
 
-    pthread_mutex_lock(&store->lock);
-    push(&store->done, request);
-    if (done->kind == JQ_STORE_COMMITTED)
-        atomic_fetch_sub(&store->commits, 1);
-    pthread_mutex_unlock(&store->lock);
-    signal_loop(store);
+    tell_loop(store, request);
 }
 
 static void rest(struct jq_store *store, bool idle)
@@ -180,7 +188,7 @@ static void rest(struct jq_store *store, bool idle)
         return;
     const bool is_low = backend->ops->space_low(backend);
     if (atomic_exchange(&store->is_space_low, is_low) != is_low)
-        signal_loop(store); /* no completion carries it */
+        tell_loop(store, NULL); /* no completion carries it */
 }
 
 /* Until there is something to do. False: `timeout_ms` has passed first; -1: for ever. Lock held. */
@@ -277,6 +285,7 @@ enum jq_err jq_store_new(struct jq_backend *backend, struct jq_store **ret_store
         return err;
     }
     atomic_init(&store->commits, 0);
+    atomic_init(&store->is_told, false);
     atomic_init(&store->is_space_low, false);
     store->backend = backend;
     *ret_store = store;
@@ -404,8 +413,8 @@ static void hand_over(struct jq_store *store, struct request *request)
     if (request->done.kind == JQ_STORE_COMMITTED)
         atomic_fetch_add(&store->commits, 1);
     push(&store->pending, request);
-    pthread_cond_signal(&store->wake);
     pthread_mutex_unlock(&store->lock);
+    pthread_cond_signal(&store->wake); /* who is woken finds the lock free */
 }
 
 enum jq_err jq_store_commit(struct jq_store *store, struct jq_batch *batch)
@@ -450,11 +459,15 @@ bool jq_store_space_low(const struct jq_store *store)
 static void settle_fd(struct jq_store *store)
 {
     uint64_t count;
+    ssize_t got;
 
     pthread_mutex_lock(&store->lock);
     if (!store->done.first) {
-        while (read(store->event_fd, &count, sizeof(count)) < 0 && errno == EINTR) {
-        }
+        do {
+            got = read(store->event_fd, &count, sizeof(count));
+        } while (got < 0 && errno == EINTR);
+        if (got > 0) /* else it is about to be written */
+            atomic_store(&store->is_told, false);
     }
     pthread_mutex_unlock(&store->lock);
 }
@@ -462,6 +475,8 @@ static void settle_fd(struct jq_store *store)
 bool jq_store_take_done(struct jq_store *store, struct jq_store_done *ret_done)
 {
     if (!store->taken.first) {
+        if (!atomic_load(&store->is_told))
+            return false;
         pthread_mutex_lock(&store->lock);
         store->taken = take_all(&store->done);
         pthread_mutex_unlock(&store->lock);

@@ -229,7 +229,7 @@ class FullDisk(harness.Case):
         ids = [self.submit(1000).id for _ in range(10)]
         self.fill(leave=0)
         call = self.d.background("submit", "--stdin", "--", "wc", "-c")
-        call.stdin.write(bytes(4 << 20))
+        call.stdin.write(bytes(12 << 20))  # more than the log has place for, which has its size already
         call.stdin.close()
         call.stdin = None
         # The commit's outcome is unknown, so nobody is told anything.

@@ -79,6 +79,7 @@ static void submit(struct jq_run *run)
     struct jq_run_list one = { 0 };
     jq_run_list_push(&one, run);
     assert_int_equal(executor->ops->submit(executor, &one), JQ_OK);
+    assert_int_equal(one.count, 0);
 }
 
 static void every_run_comes_back_once(void **state)
@@ -98,6 +99,7 @@ static void every_run_comes_back_once(void **state)
         if (some.count > 0)
             assert_int_equal(executor->ops->submit(executor, &some), JQ_OK);
         struct jq_run_list ended = collect();
+        jq_run_list_join(&ended, &some);
         for (struct jq_run *run; (run = jq_run_list_pop(&ended)) != NULL; back++) {
             assert_int_equal(seen[run->id]++, 0);
             assert_int_equal(outcome_of(run).value.size, run->id % 5 != 0 ? 0 : 5);
@@ -105,6 +107,23 @@ static void every_run_comes_back_once(void **state)
         }
     }
     free(seen);
+}
+
+static void what_is_quick_has_ended_when_it_is_submitted(void **state)
+{
+    (void)state;
+    struct jq_run_list runs = { 0 };
+    jq_run_list_push(&runs, make(1, "noop", ""));
+    jq_run_list_push(&runs, make(2, "sleep", "1"));
+    jq_run_list_push(&runs, make(3, "noop", ""));
+    assert_int_equal(executor->ops->submit(executor, &runs), JQ_OK);
+    assert_int_equal(runs.count, 2);
+    assert_int_equal(outcome_of(runs.first).id, 1);
+    assert_int_equal(outcome_of(runs.last).id, 3);
+    jq_run_list_free(&runs);
+    struct jq_run *run = collect_one();
+    assert_int_equal(run->id, 2);
+    jq_run_free(&run);
 }
 
 static void a_handlers_failure_is_told(void **state)
@@ -167,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(every_run_comes_back_once),
+        TEST(what_is_quick_has_ended_when_it_is_submitted),
         TEST(a_handlers_failure_is_told),
         TEST(a_running_handler_can_be_cancelled),
         TEST(what_waits_is_recalled_and_the_rest_cancelled),
