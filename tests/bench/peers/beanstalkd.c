@@ -16,7 +16,7 @@
 
 enum {
     PUTS = 1000, /* that wait for their answer */
-    HELD = 500,  /* jobs reserved, or asked for, at a time */
+    HELD = 100,  /* jobs reserved, or asked for, at a time */
     BUFFER = 1 << 20,
 };
 

@@ -14,7 +14,7 @@
 
 #include "peer.h"
 
-enum { GROUP = 4096, THREADS = 64, PATIENCE_MS = 10000 };
+enum { GROUP = 4096, THREADS = 128, PATIENCE_MS = 10000 };
 
 struct conn {
     struct jobq_client *client;

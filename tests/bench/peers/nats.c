@@ -12,7 +12,7 @@
 
 enum {
     PUBLISHES = 4000, /* that wait for their acknowledgement */
-    FETCH = 500,
+    FETCH = 1000,
     PATIENCE_MS = 600000,
 };
 

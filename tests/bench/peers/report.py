@@ -27,7 +27,8 @@ def _spread(values):
 
 def _ratio(value, reference):
     ratio = value / reference
-    return f"{ratio:.2f}×" if ratio < 10 else f"{ratio:.0f}×"
+    digits = 3 if ratio < 0.1 else 2 if ratio < 10 else 0
+    return f"{ratio:.{digits}f}×"
 
 
 class Figures:
@@ -110,6 +111,15 @@ def table(records):
         if any(r["promise"] == promise for r in runs):
             lines += _promise_table(runs, promise) + [""]
     lines += _limits_table([r for r in records if r["kind"] == "limit"])
+    return "\n".join(lines)
+
+
+def flushes_table(records):
+    """What --verify counted."""
+    lines = ["| mode | promise | calls | flushes | |", "|---|---|--:|--:|---|"]
+    for r in records:
+        lines.append(f"| {r['title']} | {PROMISES[r['promise']]} | {r['calls']:,} | "
+                     f"{r['flushes']:,} | {'' if r['fits'] else 'does not fit'} |")
     return "\n".join(lines)
 
 
