@@ -20,7 +20,8 @@ enum {
 
 struct conn {
     amqp_connection_state_t amqp;
-    uint64_t published, confirmed; /* delivery tags */
+    uint64_t published, confirmed; /* delivery tags; confirmed: it and all before it */
+    bool early[2 * PUBLISHES];     /* by tag: confirmed before one that was published before */
     size_t sequence;
 };
 
@@ -46,18 +47,26 @@ static void check_status(int status, const char *what)
 
 /* ---- what the server says ---- */
 
-static void note_confirm(struct conn *c, const amqp_basic_ack_t *ack)
+static bool *early(struct conn *c, uint64_t tag)
 {
-    /* One channel, one queue: confirms of single messages may come out of order, but a count is
-     * enough, as all are waited for. */
-    if (ack->multiple)
-        c->confirmed = ack->delivery_tag;
-    else
-        c->confirmed++;
+    return &c->early[tag % (2 * PUBLISHES)];
 }
 
-/* Takes confirms until a delivery comes: its tag. With `until_confirmed` returns 0 once at least so
- * many are confirmed. */
+/* Confirms of single messages may come in any order. */
+static void note_confirm(struct conn *c, const amqp_basic_ack_t *ack)
+{
+    *early(c, ack->delivery_tag) = true;
+    while (c->confirmed < c->published) {
+        bool *next = early(c, c->confirmed + 1);
+        if (!*next && !(ack->multiple && c->confirmed < ack->delivery_tag))
+            return;
+        *next = false;
+        c->confirmed++;
+    }
+}
+
+/* Takes confirms until a delivery comes: its tag. With `until_confirmed` returns 0 once that tag is
+ * confirmed. */
 static uint64_t await_delivery(struct conn *c, uint64_t until_confirmed)
 {
     amqp_message_t message;
