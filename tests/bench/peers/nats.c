@@ -93,8 +93,7 @@ static void close_conn(void *conn)
     natsSubscription_Destroy(c->sub);
     jsCtx_Destroy(c->js);
     natsConnection_Destroy(c->nats);
-    nats_Close();
-    free(c);
+    free(c); /* the library stays: it cannot surely be opened again once it is closed */
 }
 
 static void fill(void *conn, size_t jobs)

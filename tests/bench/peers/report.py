@@ -99,11 +99,14 @@ def table(records):
     runs = [r for r in records if r["kind"] == "run"]
     if not runs:
         return "No run is complete."
+    fewer = {r["title"]: r["jobs"] for r in runs
+             if r["figure"] == "w1" and r["jobs"] != about["jobs"]}
+    fewer = "".join(f", {jobs:,} of {title}" for title, jobs in fewer.items())
     versions = dict.fromkeys(f"{r['system']} {r['version']}" for r in runs)
     lines = [
-        f"{about['machine']}; {about['rounds']} rounds, {about['jobs']:,} jobs of 100 bytes a run "
-        f"({int(about['jobs'] * 0.1):,} for beanstalkd -f0), {about['calls']:,} calls for W4; "
-        f"{about['date']}. Busy with other things meanwhile: {_foreign(runs)} processors.",
+        f"{about['machine']}; {about['rounds']} rounds, {about['jobs']:,} jobs of 100 bytes a run"
+        f"{fewer}; {about['calls']:,} calls for W4; {about['date']}. "
+        f"Busy with other things meanwhile: {_foreign(runs)} processors.",
         "Versions: " + ", ".join(versions) + ".",
         "",
     ]
