@@ -5,6 +5,9 @@
 set -eu
 cd "$(dirname "$0")/../.."
 status=0
+python=$(mktemp)
+trap 'rm -f "$python"' EXIT
+tests/lint/files.sh '*.py' >"$python"
 
 for file in $(tests/lint/files.sh '*'); do
     case $(head -n 1 "$file" | tr -d '\0') in
@@ -14,6 +17,7 @@ for file in $(tests/lint/files.sh '*'); do
         ;;
     '#!/usr/bin/env python3' | '#!/usr/bin/python3')
         [ -x "$file" ] || { echo "$file: is a script and not executable"; status=1; }
+        echo "$file" >>"$python"
         ;;
     esac
     case $file in
@@ -21,14 +25,14 @@ for file in $(tests/lint/files.sh '*'); do
     esac
 done
 
-tests/lint/files.sh '*.py' | python3 -c '
+python3 -c '
 import sys
 bad = 0
-for name in sys.stdin.read().split():
+for name in sorted(set(sys.stdin.read().split())):
     try:
         compile(open(name, encoding="utf-8").read(), name, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
         print(f"{name}: {error}")
         bad = 1
-sys.exit(bad)' || status=1
+sys.exit(bad)' <"$python" || status=1
 exit $status
