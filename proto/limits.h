@@ -32,6 +32,7 @@ enum {
     JQ_FRAME_SOFT = 256 << 10,    /* a sender that batches closes its frame past this */
 
     JQ_JOBS_PER_FRAME = 8192, /* records of one list in one frame, but for the next */
+    JQ_QUEUES_MAX = 16384,    /* of a broker: one STATISTICS lists them all */
     JQ_HELD_MAX = 32768,      /* jobs a worker may hold, its unacknowledged ends included: one HELLO
                                  lists them all. Fewer, and short jobs would wait for commits */
     JQ_DEPTH_MAX = 8,         /* nesting of a frame */

@@ -29,7 +29,7 @@ void jq_core_conf_default(struct jq_core_conf *conf)
         .rooms_max = 4096,
         .out_bytes_max = UINT64_C(256) << 20,
         .list_looks_max = 32768,
-        .queues_max = JQ_JOBS_PER_FRAME,
+        .queues_max = JQ_QUEUES_MAX,
         .keep_ms = UINT64_C(7) * 24 * 3600 * 1000,
         .keep_failed_ms = UINT64_C(30) * 24 * 3600 * 1000,
         .keep_bytes = UINT64_C(1) << 30,

@@ -46,7 +46,7 @@ struct jq_core_conf {
     uint32_t rooms_max;       /* ROOMs of it; default 4096 */
     uint64_t out_bytes_max;  /* told it and not taken yet: it is dropped past it; default 256 MiB */
     uint32_t list_looks_max; /* jobs looked at for one page of LIST; default 32768 */
-    uint32_t queues_max;     /* of all; ENOSPC past it; default 8192, as STATISTICS lists */
+    uint32_t queues_max;     /* of all; ENOSPC past it; default 16384, as STATISTICS lists */
     /* How long ended jobs are kept, unless their queue says otherwise. */
     uint64_t keep_ms, keep_failed_ms; /* default 7 and, of failed ones, 30 days */
     uint64_t keep_bytes, keep_count;  /* of each queue; default 1 GiB and 1000000 */

@@ -23,6 +23,7 @@ void jq_queue_info_of(const struct jq_queue *queue, struct jq_queue_info *ret)
         .failed = queue->by_state[JQ_FAILED],
         .cancelled = queue->by_state[JQ_CANCELLED] + jq_queue_doomed(queue),
         .purging = jq_queue_doomed(queue),
+        .spilled = jq_spilled_of(queue) - jq_spilled_doomed(queue),
         .expired = queue->by_state[JQ_EXPIRED],
         .skipped = queue->by_state[JQ_SKIPPED],
         .paused = queue->paused,

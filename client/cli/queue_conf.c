@@ -126,19 +126,13 @@ void jq_queue_describe(struct jq_buf *out, const struct jq_queue_info *info)
         const char *name;
         uint64_t value;
     } counters[] = {
-        { "ready", info->ready },
-        { "delayed", info->delayed },
-        { "blocked", info->blocked },
-        { "running", info->running },
-        { "unfinished", info->unfinished },
-        { "getters", info->getters },
-        { "putters", info->putters },
-        { "succeeded", info->succeeded },
-        { "failed", info->failed },
-        { "cancelled", info->cancelled },
-        { "expired", info->expired },
-        { "skipped", info->skipped },
-        { "kept", info->kept },
+        { "ready", info->ready },         { "on disk alone", info->spilled },
+        { "delayed", info->delayed },     { "blocked", info->blocked },
+        { "running", info->running },     { "unfinished", info->unfinished },
+        { "getters", info->getters },     { "putters", info->putters },
+        { "succeeded", info->succeeded }, { "failed", info->failed },
+        { "cancelled", info->cancelled }, { "expired", info->expired },
+        { "skipped", info->skipped },     { "kept", info->kept },
     };
 
     line(out, "queue");

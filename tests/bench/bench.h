@@ -12,7 +12,7 @@
 
 #include "proto/states.h"
 
-enum { RUNS_MAX = 64, PRODUCERS_MAX = 64, WORKERS_MAX = 256, QUEUES_MAX = 8192 };
+enum { RUNS_MAX = 64, PRODUCERS_MAX = 64, WORKERS_MAX = 256, QUEUES_MAX = 16384 };
 
 /* ---- settings.c: the command line ---- */
 

@@ -14,7 +14,7 @@ struct curve {
 };
 
 static const struct curve curves[] = {
-    { "queues", "queues", { 1, 10, 100, 1000, QUEUES_MAX } },
+    { "queues", "queues", { 1, 10, 100, 1000, 10000 } },
     { "workers", "workers", { 1, 10, 100, 1000 } },
     { "producers", "producers", { 1, 2, 4, 8, 16 } },
     { "payload", "bytes", { 100, 1 << 10, 10 << 10, 100 << 10, 1 << 20 } },

@@ -127,7 +127,7 @@ int main(int argc, char **argv)
                         .slots = 8 },
         .jobs = 200000,
         .backlog = 1000000,
-        .queues = QUEUES_MAX,
+        .queues = 10000,
         .sessions = 1000,
         .producers = 1,
         .idle_workers = 100,

@@ -41,7 +41,7 @@ static const struct flag flags[] = {
       "of the queues: full, relaxed or memory; full" },
     { "backlog", "N", NUMBER, AT(backlog), 1, 100000000, "items queued in backlog; 1000000" },
     { "queues", "N", NUMBER, AT(queues), 1, QUEUES_MAX,
-      "queues in many; 8192, as many as a broker has" },
+      "queues in many; 10000 of the 16384 that a broker has" },
     { "sessions", "N", NUMBER, AT(sessions), 1, 8192, "workers in many, over the wire; 1000" },
     { "idle-workers", "N", NUMBER, AT(idle_workers), 1, WORKERS_MAX, "jobq-workers in idle; 100" },
     { "idle-seconds", "N", NUMBER, AT(idle_seconds), 1, 3600, "how long idle looks; 10" },
