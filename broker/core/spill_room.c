@@ -124,6 +124,8 @@ static enum jq_err cut(struct jq_core *core, struct jq_lane *lane, struct jq_job
 
     JQ_TRY(jq_batch_reserve(core, count - keep + 1));
     JQ_TRY(jq_heap_reserve(&lane->spill.beyond, count - keep));
+    JQ_TRY(
+        jq_heap_reserve(&lane->sorted, count - keep + lane->spill.beyond.count)); /* to come back */
     select_first(jobs, count, keep);
     lane->spill.edge = last_of(jobs, keep);
     lane->spill.has_edge = true;
