@@ -38,22 +38,23 @@ static enum jq_err gather(const struct jq_core *core, struct lanes *ret)
     return JQ_OK;
 }
 
-/* The level above which lanes are cut, so that about `target` jobs are left in all of them. */
+/* The level to which longer lanes are cut, so that about `target` jobs are left in all: what
+ * shorter ones leave unused is shared by the others. */
 static uint64_t level_for(const struct lanes *lanes, uint64_t target)
 {
     uint64_t level = lanes->count ? target / lanes->count : 0;
 
     for (int round = 0; round < LEVEL_ROUNDS; round++) {
-        uint64_t unused = 0, longer = 0;
+        uint64_t in_shorter = 0, longer = 0;
         for (size_t i = 0; i < lanes->count; i++) {
             const uint64_t count = lanes->all[i]->count;
-            unused += count < level ? level - count : 0;
+            in_shorter += count > level ? 0 : count;
             longer += count > level;
         }
-        const uint64_t total_unused = unused > level * lanes->count ? 0 : unused;
-        if (!longer || total_unused < longer)
+        const uint64_t next = longer && target > in_shorter ? (target - in_shorter) / longer : 0;
+        if (next <= level)
             break;
-        level += total_unused / longer / (round + 1 < LEVEL_ROUNDS ? 2 : 1);
+        level = next;
     }
     return level < KEEP_MIN ? KEEP_MIN : level;
 }
