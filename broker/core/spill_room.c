@@ -38,25 +38,49 @@ static enum jq_err gather(const struct jq_core *core, struct lanes *ret)
     return JQ_OK;
 }
 
-/* The level to which longer lanes are cut, so that about `target` jobs are left in all: what
- * shorter ones leave unused is shared by the others. */
-static uint64_t level_for(const struct lanes *lanes, uint64_t target)
+typedef uint64_t size_fn(const struct jq_lane *lane);
+
+static uint64_t jobs_of(const struct jq_lane *lane)
+{
+    return lane->count;
+}
+
+static uint64_t bytes_of(const struct jq_lane *lane)
+{
+    return lane->bytes;
+}
+
+/* The level to which larger lanes are cut, so that about `target` is left in all: what smaller ones
+ * leave unused is shared by the others. */
+static uint64_t level_for(const struct lanes *lanes, size_fn *size_of, uint64_t target)
 {
     uint64_t level = lanes->count ? target / lanes->count : 0;
 
     for (int round = 0; round < LEVEL_ROUNDS; round++) {
-        uint64_t in_shorter = 0, longer = 0;
+        uint64_t in_smaller = 0, larger = 0;
         for (size_t i = 0; i < lanes->count; i++) {
-            const uint64_t count = lanes->all[i]->count;
-            in_shorter += count > level ? 0 : count;
-            longer += count > level;
+            const uint64_t size = size_of(lanes->all[i]);
+            in_smaller += size > level ? 0 : size;
+            larger += size > level;
         }
-        const uint64_t next = longer && target > in_shorter ? (target - in_shorter) / longer : 0;
+        const uint64_t next = larger && target > in_smaller ? (target - in_smaller) / larger : 0;
         if (next <= level)
             break;
         level = next;
     }
-    return level < KEEP_MIN ? KEEP_MIN : level;
+    return level;
+}
+
+/* Jobs that a lane may keep: as their number says, and their bytes at its average. */
+static uint64_t share_of(const struct jq_lane *lane, uint64_t jobs, uint64_t bytes)
+{
+    uint64_t keep = jobs < KEEP_MIN ? KEEP_MIN : jobs;
+
+    if (lane->bytes > bytes) {
+        const uint64_t fit = bytes / (lane->bytes / lane->count);
+        keep = fit < keep ? fit : keep;
+    }
+    return keep ? keep : 1;
 }
 
 /* ---- the last of a lane ---- */
@@ -190,20 +214,18 @@ static uint64_t more_by_an_eighth(uint64_t used, uint64_t max)
 /* Without memory some stay; they are tried again as more come. */
 static void make_room(struct jq_core *core)
 {
-    const uint64_t jobs_max = core->conf.resident_jobs_max,
-                   bytes_max = core->conf.resident_bytes_max;
-    uint64_t target = jobs_max - jobs_max / 8;
+    const uint64_t jobs_max = core->conf.resident_jobs_max;
+    const uint64_t bytes_max = core->conf.resident_bytes_max;
     struct lanes lanes;
 
-    if (core->job_bytes > bytes_max) { /* as many as fit at their average size */
-        const uint64_t fit = core->jobs.count * (bytes_max - bytes_max / 8) / core->job_bytes;
-        target = fit < target ? fit : target;
-    }
     if (gather(core, &lanes) != JQ_OK)
         return;
-    const uint64_t level = level_for(&lanes, target);
+    const uint64_t jobs = level_for(&lanes, jobs_of, jobs_max - jobs_max / 8);
+    const uint64_t bytes = level_for(&lanes, bytes_of, bytes_max - bytes_max / 8);
     for (size_t i = 0; i < lanes.count; i++) {
-        if (sweep_beyond(core, lanes.all[i]) != JQ_OK || cut_to(core, lanes.all[i], level) != JQ_OK)
+        struct jq_lane *lane = lanes.all[i];
+        if (sweep_beyond(core, lane) != JQ_OK ||
+            cut_to(core, lane, share_of(lane, jobs, bytes)) != JQ_OK)
             break;
     }
     jq_free(lanes.all);
