@@ -233,6 +233,7 @@ int main(int argc, char **argv)
         s.handler = JQ_HANDLER_ITEM;
     s.by_priority = strcmp(argv[1], "priority") == 0;
     jq_core_conf_default(&conf);
+    conf.resident_jobs_max = conf.resident_bytes_max = UINT64_MAX; /* there is no store to read */
     s.core = jq_core_new(&conf, 42);
     s.held = jq_alloc(GROUP * sizeof *s.held);
     if (!s.core || !s.held)
