@@ -26,12 +26,3 @@ bool jq_order_parse(const char *name, enum jq_order_kind *ret_order)
     }
     return false;
 }
-
-bool jq_order_before(enum jq_order_kind order, struct jq_order_key a, struct jq_order_key b)
-{
-    if (order == JQ_LIFO)
-        return a.id > b.id;
-    if (order == JQ_PRIORITY && a.rank != b.rank)
-        return a.rank < b.rank;
-    return a.id < b.id;
-}

@@ -22,6 +22,15 @@ struct jq_order_key {
 
 const char *jq_order_name(enum jq_order_kind order);
 bool jq_order_parse(const char *name, enum jq_order_kind *ret_order);
-bool jq_order_before(enum jq_order_kind order, struct jq_order_key a, struct jq_order_key b);
+/* Inline: heaps compare very often. */
+static inline bool jq_order_before(enum jq_order_kind order, struct jq_order_key a,
+                                   struct jq_order_key b)
+{
+    if (order == JQ_LIFO)
+        return a.id > b.id;
+    if (order == JQ_PRIORITY && a.rank != b.rank)
+        return a.rank < b.rank;
+    return a.id < b.id;
+}
 
 #endif

@@ -17,11 +17,20 @@ int64_t jq_queue_rank(const struct jq_queue *queue, int32_t priority, jq_ns crea
     return (int64_t)priority * (int64_t)queue->aging_ms + created_at / 1000000;
 }
 
-struct jq_order_key jq_queue_key(const struct jq_job *job)
+/* Heaps compare very often: without aging a job's time is not looked at. */
+static inline struct jq_order_key key_of(const struct jq_job *job)
 {
     return (struct jq_order_key){
-        .rank = jq_queue_rank(job->queue, job->priority, job->fixed.created_at), .id = job->id
+        .rank = job->queue->aging_ms == 0
+                    ? job->priority
+                    : jq_queue_rank(job->queue, job->priority, job->fixed.created_at),
+        .id = job->id,
     };
+}
+
+struct jq_order_key jq_queue_key(const struct jq_job *job)
+{
+    return key_of(job);
 }
 
 static const struct jq_job *job_of(const struct jq_heap_node *node)
@@ -41,7 +50,7 @@ static bool lifo_before(const struct jq_heap_node *a, const struct jq_heap_node 
 
 static bool priority_before(const struct jq_heap_node *a, const struct jq_heap_node *b)
 {
-    return jq_order_before(JQ_PRIORITY, jq_queue_key(job_of(a)), jq_queue_key(job_of(b)));
+    return jq_order_before(JQ_PRIORITY, key_of(job_of(a)), key_of(job_of(b)));
 }
 
 static jq_heap_before_fn *const before[JQ_ORDER_KINDS] = {
@@ -57,7 +66,7 @@ jq_heap_before_fn *jq_queue_heap_order(const struct jq_queue *queue)
 
 bool jq_queue_before(const struct jq_job *a, const struct jq_job *b)
 {
-    return jq_order_before(a->queue->order, jq_queue_key(a), jq_queue_key(b));
+    return jq_order_before(a->queue->order, key_of(a), key_of(b));
 }
 
 struct jq_queue *jq_queue_find(const struct jq_core *core, struct jq_view name)
