@@ -171,7 +171,7 @@ void jq_batch_job(struct jq_core *core, struct jq_job *job)
         job->op_batch = jq_batch_number(core);
         job->op_index = (uint32_t)(op - core->batch->ops);
     }
-    if (op->kind == JQ_OP_JOB_SET || job->state != JQ_READY)
+    if (op->kind == JQ_OP_JOB_SET || job->state != JQ_READY || !jq_extra_may_spill(job))
         jq_spill_take_row(job);
     set_job(&op->u.job, job);
     if (job->result && !op->has_result) {

@@ -50,12 +50,14 @@ static enum jq_err cancel_loaded(struct jq_core *core, const struct jq_lookup *l
         ack->error = JQ_OK;
         *batch = jq_batch_number(core);
     }
-    if (job)
+    if (job) {
         ack->state = job->state;
-    else if (row)
+        *batch = job->end_batch > *batch ? job->end_batch : *batch;
+    } else if (row) {
         ack->state = jq_spill_is_doomed(core, &row->job) ? JQ_CANCELLED : row->job.state;
-    else
+    } else {
         ack->error = lookup->err != JQ_OK ? lookup->err : jq_absent(core, id);
+    }
     return JQ_OK;
 }
 

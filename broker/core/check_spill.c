@@ -29,5 +29,7 @@ void jq_check_spill(const struct jq_core *core, const struct jq_lane *lane)
     JQ_CHECK(count == lane->count && bytes == lane->bytes);
     JQ_CHECK(spill->is_on || (spill->beyond.count == 0 && spill->rows == spill->loaded));
     JQ_CHECK(!spill->page || spill->is_on);
+    /* All that is behind the edge may come before it at once. */
+    JQ_CHECK(lane->sorted.capacity - lane->sorted.count >= spill->beyond.count);
     jq_heap_check(&spill->beyond);
 }

@@ -35,6 +35,21 @@ enum jq_err jq_edge_prepare(struct jq_core *core, struct jq_job *job)
     return job->extra->edges ? JQ_OK : JQ_ENOMEM;
 }
 
+size_t jq_edge_ops(const struct jq_core *core, const struct jq_job *job)
+{
+    struct jq_dependency after;
+    size_t ops = 0;
+
+    if (core->spilled_lanes == 0 || !job->extra)
+        return 0;
+    for (struct jq_reader r = jq_records_reader(job->extra->options->after);
+         jq_dependency_next(&r, &after);) {
+        const struct jq_job *parent = live(core, after.id);
+        ops += parent && parent->is_spilled ? 2 : 0; /* its row, and its queue's */
+    }
+    return ops;
+}
+
 static void put(struct jq_job *job, struct jq_job *parent, enum jq_after kind)
 {
     struct jq_edge *edge = &job->extra->edges[job->extra->edges_count++];
@@ -64,6 +79,8 @@ void jq_edge_begin(struct jq_core *core, struct jq_job *job, const struct jq_loo
         if (parent && !jq_state_is_terminal(parent->state)) {
             put(job, parent, kind);
             job->after_retried |= parent->retried;
+            if (parent->is_spilled)
+                jq_job_store(core, parent); /* a restart has to find it when it makes the edge */
             continue;
         }
         const enum jq_job_state state =

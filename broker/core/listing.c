@@ -311,10 +311,12 @@ static bool merge_stored(struct jq_core *core, const struct filter *f,
         return true;
     if (!page_takes(page, stored->job.id))
         return false;
-    if (job) /* it was in the store alone, and has come back meanwhile */
+    if (job) { /* it was in the store alone, and has come back meanwhile */
         jq_info_of_job(job, &info);
-    else
+        page->batch = job->end_batch > page->batch ? job->end_batch : page->batch;
+    } else {
         jq_info_of_loaded(core, stored, &info);
+    }
     info.history = (struct jq_records){ 0 };
     jq_job_info_write(&page->infos, &info);
     page->count++;

@@ -224,7 +224,7 @@ static bool make_room(struct jq_core *core, struct jq_peer *peer, uint64_t corre
     return count < core->conf.log_readers_max;
 }
 
-/* It was in the store alone, and its output is followed. False: it has ended. */
+/* It was in the store alone, and its output is followed. False: it had ended. */
 static bool follow_live(struct jq_core *core, struct jq_peer *peer, const struct jq_lookup *lookup)
 {
     const struct jq_log_read read = {
@@ -234,13 +234,19 @@ static bool follow_live(struct jq_core *core, struct jq_peer *peer, const struct
         .limit = lookup->number[2],
         .follow = true,
     };
+    const struct jq_job_record *row = &lookup->jobs[0].job;
     struct jq_job *job;
-    enum jq_err err = jq_spill_need(core, &lookup->jobs[0].job, &job);
+    enum jq_err err = jq_spill_need(core, row, &job);
 
-    if (err == JQ_OK && (!job || jq_state_is_terminal(job->state)))
+    if (err == JQ_OK && (!job || jq_state_is_terminal(row->state)))
         return false;
-    if (err != JQ_OK || !make_room(core, peer, lookup->correlation) ||
-        park(core, peer, job, lookup->correlation, &read) != JQ_OK)
+    if (err == JQ_OK && jq_state_is_terminal(job->state)) /* meanwhile */
+        err = ask_store(core, peer, lookup->correlation, &read, job->end_batch);
+    else if (err == JQ_OK)
+        err = make_room(core, peer, lookup->correlation)
+                  ? park(core, peer, job, lookup->correlation, &read)
+                  : JQ_EBUSY;
+    if (err != JQ_OK)
         jq_tell_error(core, peer, lookup->correlation, JQ_EBUSY, NULL);
     return true;
 }

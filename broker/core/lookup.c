@@ -74,11 +74,13 @@ static enum jq_err send(struct jq_core *core, struct jq_lookup *lookup, struct j
 enum jq_err jq_lookup_part(struct jq_core *core, struct jq_lookup *lookup, const uint64_t *ids,
                            uint32_t count, uint32_t parts, uint64_t after, uint32_t index)
 {
+    /* What may be loaded is read where it will be when the batch after this one speaks of it. */
+    const uint64_t spilled = parts & JQ_READ_LIVE ? core->spill_batch : 0;
     struct jq_read read = {
         .kind = JQ_READ_JOBS,
         .parts = parts,
         .count = count,
-        .after = after,
+        .after = after > spilled ? after : spilled,
         .ids = jq_alloc(count * sizeof *ids),
     };
 
@@ -131,6 +133,21 @@ const struct jq_loaded_job *jq_lookup_found(const struct jq_lookup *lookup, size
     if (*cursor < lookup->found && lookup->jobs[*cursor].job.id == id)
         return &lookup->jobs[(*cursor)++];
     return NULL;
+}
+
+bool jq_lookup_covers(const struct jq_lookup *lookup, const uint64_t *ids, uint32_t count)
+{
+    uint32_t at = 0;
+
+    if (lookup->more && lookup->found)
+        return count == 0; /* the rest was too much at once */
+    for (uint32_t i = 0; i < count; i++) {
+        while (at < lookup->count && lookup->ids[at] < ids[i])
+            at++;
+        if (at == lookup->count || lookup->ids[at] != ids[i])
+            return false;
+    }
+    return true;
 }
 
 /* Tokens rise. */

@@ -147,6 +147,8 @@ jq_ns jq_timer_after(const struct jq_core *core, uint64_t ms);
 /* ---- edge.c ---- */
 /* Room for the edges of a new or loaded job. */
 JQ_MUST_USE enum jq_err jq_edge_prepare(struct jq_core *core, struct jq_job *job);
+/* Operations of the batch that jq_edge_begin may need. */
+size_t jq_edge_ops(const struct jq_core *core, const struct jq_job *job);
 /* The edges of a new job; `facts` says how those jobs ended that are in memory no more. */
 void jq_edge_begin(struct jq_core *core, struct jq_job *job, const struct jq_lookup *facts);
 void jq_edge_restore(struct jq_core *core, struct jq_job *job);
@@ -318,6 +320,7 @@ uint8_t jq_spill_lane(const struct jq_job *job);
 int64_t jq_spill_rank(const struct jq_job *job);
 /* Out of memory, now: it is ready, and may. */
 bool jq_spill_may_leave(const struct jq_core *core, const struct jq_job *job);
+bool jq_spill_may_move(const struct jq_core *core, const struct jq_job *job); /* now */
 void jq_spill_leave(struct jq_core *core, struct jq_job *job);
 void jq_spill_offer(struct jq_job *job); /* behind the edge: as soon as it may */
 /* Into memory, in no container yet. */
@@ -335,7 +338,7 @@ void jq_spill_turn_on(struct jq_core *core, struct jq_lane *lane);
 void jq_spill_release(struct jq_core *core, struct jq_lane *lane); /* the edge has moved on */
 bool jq_spill_is_low(const struct jq_core *core, const struct jq_lane *lane); /* little is ready */
 bool jq_spill_wants_page(const struct jq_core *core, const struct jq_lane *lane);
-bool jq_spill_ask_page(struct jq_core *core, struct jq_lane *lane); /* false: without memory */
+void jq_spill_ask_page(struct jq_core *core, struct jq_lane *lane);
 void jq_spill_make_room(struct jq_core *core);
 void jq_spill_doom(struct jq_core *core, struct jq_queue *queue); /* a purge has started */
 JQ_MUST_USE enum jq_err jq_spill_purge(struct jq_core *core, struct jq_queue *queue,
@@ -623,6 +626,8 @@ void jq_lookup_free(struct jq_core *core, struct jq_lookup *lookup);
 /* The record of the next id asked for, or NULL: call in the order of `ids`, *cursor starts at 0. */
 const struct jq_loaded_job *jq_lookup_found(const struct jq_lookup *lookup, size_t *cursor,
                                             uint64_t id);
+/* All of these were asked for and looked at; both are sorted. */
+bool jq_lookup_covers(const struct jq_lookup *lookup, const uint64_t *ids, uint32_t count);
 /* NOENT: never given away; GONE: it existed, the store does not have it any more. */
 enum jq_err jq_absent(const struct jq_core *core, uint64_t id);
 void jq_result_of_loaded(const struct jq_core *core, const struct jq_loaded_job *loaded,

@@ -163,46 +163,75 @@ static enum jq_err hello(struct jq_core *core, uint64_t id, const struct jq_msg 
     return err;
 }
 
+/* ---- HELLO of who may hold what is in the store alone ---- */
+
+/* So many wait for the store at a time; others try again. */
+enum { HELLOS_MAX = 256 };
+
+static void held_loaded(struct jq_core *core, struct jq_lookup *lookup);
+
+static enum jq_err look_up(struct jq_core *core, uint64_t id, const struct jq_msg *msg,
+                           const uint64_t *ids, uint32_t count)
+{
+    struct jq_lookup *lookup = jq_lookup_new(core, 0, msg->correlation, held_loaded);
+
+    if (!lookup)
+        return JQ_ENOMEM;
+    lookup->number[0] = id;
+    enum jq_err err = jq_msg_encode(msg, &lookup->kept);
+    if (err == JQ_OK)
+        err = jq_lookup_ids(core, lookup, ids, count, JQ_READ_LIVE, 0);
+    if (err != JQ_OK)
+        jq_lookup_free(core, lookup);
+    else
+        core->hellos++;
+    return err;
+}
+
+/* A holder that comes back after a restart may hold what the store has as waiting, far back in its
+ * queue: then that is read before the two are compared. `answered`: what has been read; NULL:
+ * nothing yet. Others may have left memory meanwhile. */
+static enum jq_err hello_known(struct jq_core *core, uint64_t id, const struct jq_msg *msg,
+                               const struct jq_lookup *answered)
+{
+    uint64_t *ids = NULL;
+    uint32_t count = 0;
+    enum jq_err err = JQ_OK;
+
+    JQ_TRY(jq_hold_absent(core, msg->u.hello.held, &ids, &count));
+    if (answered ? jq_lookup_covers(answered, ids, count) : count == 0)
+        err = hello(core, id, msg);
+    else if (core->hellos < HELLOS_MAX)
+        err = look_up(core, id, msg, ids, count);
+    else
+        refuse(core, id, msg, JQ_EBUSY, "too many come back at once: try again later");
+    jq_free(ids);
+    return err;
+}
+
 /* lookup: `kept` is the HELLO, number[0] who said it. What it holds is in memory now. */
 static void held_loaded(struct jq_core *core, struct jq_lookup *lookup)
 {
     struct jq_job *job;
     struct jq_msg msg;
-    enum jq_err err = lookup->err;
+    enum jq_err err = lookup->more && !lookup->found ? JQ_EMSGSIZE : lookup->err;
 
+    core->hellos--;
     for (size_t i = 0; err == JQ_OK && i < lookup->found; i++)
         err = jq_spill_need(core, &lookup->jobs[i].job, &job);
     if (err == JQ_OK)
         err = jq_msg_decode(jq_buf_view(&lookup->kept), &msg);
     if (err == JQ_OK)
-        err = hello(core, lookup->number[0], &msg);
+        err = hello_known(core, lookup->number[0], &msg, lookup);
     if (err != JQ_OK)
         jq_tell_stranger(core, lookup->number[0], lookup->correlation, JQ_EBUSY, NULL);
 }
 
-/* A holder that comes back after a restart may hold what the store has as waiting, far back in its
- * queue: then that is read before the two are compared. */
 enum jq_err jq_peer_hello(struct jq_core *core, uint64_t id, const struct jq_msg *msg)
 {
-    const struct jq_records held = msg->u.hello.held;
-    uint64_t *ids = NULL;
-    uint32_t count = 0;
-
-    if (core->spilled_lanes == 0 || held.count == 0)
+    if (core->spilled_lanes == 0 || msg->u.hello.held.count == 0)
         return hello(core, id, msg);
-    JQ_TRY(jq_hold_absent(core, held, &ids, &count));
-    struct jq_lookup *lookup = count ? jq_lookup_new(core, 0, msg->correlation, held_loaded) : NULL;
-    enum jq_err err = count && !lookup ? JQ_ENOMEM : JQ_OK;
-    if (lookup) {
-        lookup->number[0] = id;
-        err = jq_msg_encode(msg, &lookup->kept);
-        if (err == JQ_OK)
-            err = jq_lookup_ids(core, lookup, ids, count, JQ_READ_LIVE, 0);
-        if (err != JQ_OK)
-            jq_lookup_free(core, lookup);
-    }
-    jq_free(ids);
-    return count || err != JQ_OK ? err : hello(core, id, msg);
+    return hello_known(core, id, msg, NULL);
 }
 
 enum jq_err jq_peer_bye(struct jq_core *core, struct jq_peer *peer)

@@ -26,13 +26,13 @@ bool jq_purge_dooms(const struct jq_job *job)
     return job->id < before && is_waiting(job->state) && jq_job_spared_of(job) != before;
 }
 
-/* One that comes back has an extra: jq_job_reserve. One that ends needs none. */
 /* Nothing of its lanes is taken until what is doomed and in memory has gone. */
 bool jq_purge_gates(const struct jq_queue *queue)
 {
     return queue->purge_before && jq_queue_doomed(queue) > jq_spilled_doomed(queue);
 }
 
+/* One that comes back has an extra: jq_job_reserve. One that ends needs none. */
 void jq_purge_spare(struct jq_job *job)
 {
     if (job->extra && job->id < job->queue->purge_before)
@@ -48,7 +48,7 @@ void jq_purge_start(struct jq_core *core, struct jq_queue *queue, uint64_t *ret_
         return;
     /* No job has this id: each purge has a number of its own, and what an earlier one spared is not
      * spared by this. */
-    queue->purge_before = core->meta.next_id++;
+    queue->purge_before = queue->purged = core->meta.next_id++;
     for (unsigned state = JQ_BLOCKED; state <= JQ_READY; state++)
         queue->doomed[state] = queue->by_state[state];
     jq_spill_doom(core, queue);
@@ -66,6 +66,7 @@ void jq_purge_restore(struct jq_core *core)
 
     for (size_t at = 0; (queue = jq_map_next(&core->queues, &at));) {
         if (queue->purge_before && !jq_dlink_used(&queue->in_purging)) {
+            queue->purged = queue->purge_before;
             jq_dlist_append(&core->purging, &queue->in_purging);
             jq_queue_turn(core, queue);
         }

@@ -202,6 +202,8 @@ static struct jq_job *worst_of(const struct jq_lane *lane)
         link = lifo ? jq_dlist_next(&lane->fresh, link) : jq_dlist_prev(&lane->fresh, link);
     for (size_t i = 0; i < lane->sorted.count; i++)
         worst = worse(worst, JQ_ELEMENT(lane->sorted.nodes[i], struct jq_job, in_heap));
+    for (size_t i = 0; i < lane->spill.beyond.count; i++)
+        worst = worse(worst, JQ_ELEMENT(lane->spill.beyond.nodes[i], struct jq_job, in_heap));
     return link ? worse(worst, JQ_ELEMENT(link, struct jq_job, in_place)) : worst;
 }
 
@@ -215,7 +217,8 @@ static struct jq_job *worst_in(const struct jq_queue *queue)
 }
 
 /* As many as have come back too many. Of a queue whose last jobs are in the store alone nobody
- * stands aside: who is last in memory is not last. It shows more than its places then. */
+ * stands aside: who is last in memory is not last, and the next that comes back may be worse than
+ * who stands aside. It shows more than its places then. */
 static enum jq_err set_aside(struct jq_core *core, struct jq_queue *queue)
 {
     for (; queue->excess > 0; queue->excess--) {
@@ -232,7 +235,8 @@ static enum jq_err set_aside(struct jq_core *core, struct jq_queue *queue)
 
 bool jq_room_takes_back(const struct jq_queue *queue)
 {
-    return queue->aside.count > 0 && (queue->maxsize == 0 || ready(queue) < queue->maxsize);
+    return queue->aside.count > 0 &&
+           (queue->maxsize == 0 || ready(queue) < queue->maxsize || jq_spilled_of(queue) > 0);
 }
 
 static enum jq_err take_back(struct jq_core *core, struct jq_queue *queue)

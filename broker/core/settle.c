@@ -114,26 +114,6 @@ static enum jq_err settle(struct jq_core *core, struct jq_peer *peer, const stru
 
 /* ---- of items that may be in the store alone ---- */
 
-/* lookup: `kept` is the SETTLE. What lives of its items is in memory now. */
-static void loaded(struct jq_core *core, struct jq_lookup *lookup)
-{
-    struct jq_peer *peer = jq_peer_find(core, lookup->peer);
-    enum jq_err err = lookup->more ? JQ_EMSGSIZE : lookup->err;
-    struct jq_job *job;
-    struct jq_msg msg;
-
-    if (!peer || peer->token != lookup->peer_token)
-        return;
-    for (size_t i = 0; err == JQ_OK && i < lookup->found; i++)
-        err = jq_spill_need(core, &lookup->jobs[i].job, &job);
-    if (err == JQ_OK)
-        err = jq_msg_decode(jq_buf_view(&lookup->kept), &msg);
-    if (err == JQ_OK)
-        err = settle(core, peer, &msg);
-    if (err != JQ_OK)
-        jq_tell_error(core, peer, lookup->correlation, JQ_EBUSY, NULL);
-}
-
 /* Those that are neither in memory nor unknown, into `ids`, sorted. */
 static uint32_t absent_of(const struct jq_core *core, struct jq_records items, uint64_t *ids)
 {
@@ -145,6 +125,8 @@ static uint32_t absent_of(const struct jq_core *core, struct jq_records items, u
             ids[count++] = settling.id;
     return jq_ids_sort_out(ids, count);
 }
+
+static void loaded(struct jq_core *core, struct jq_lookup *lookup);
 
 static enum jq_err look_up(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg,
                            const uint64_t *ids, uint32_t count)
@@ -162,18 +144,50 @@ static enum jq_err look_up(struct jq_core *core, struct jq_peer *peer, const str
 }
 
 /* Whoever lost its lease must hear so, not that it is done: also of an item that waits again, in
- * the store alone. */
-enum jq_err jq_settle_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+ * the store alone. `answered`: what the store has been asked; NULL: nothing yet. Others may have
+ * left memory meanwhile: those are asked for, too. */
+static enum jq_err settle_known(struct jq_core *core, struct jq_peer *peer,
+                                const struct jq_msg *msg, const struct jq_lookup *answered)
 {
     const struct jq_records items = msg->u.settle.items;
+    enum jq_err err = JQ_OK;
 
-    if (core->spilled_lanes == 0 || peer->lookups >= core->conf.lookups_max)
-        return settle(core, peer, msg);
     uint64_t *ids = jq_alloc(((size_t)items.count + 1) * sizeof *ids);
     if (!ids)
         return JQ_ENOMEM;
     const uint32_t count = absent_of(core, items, ids);
-    const enum jq_err err = count ? look_up(core, peer, msg, ids, count) : settle(core, peer, msg);
+    if (answered ? jq_lookup_covers(answered, ids, count) : count == 0)
+        err = settle(core, peer, msg);
+    else if (peer->lookups <= core->conf.lookups_max)
+        err = look_up(core, peer, msg, ids, count);
+    else
+        jq_tell_error(core, peer, msg->correlation, JQ_EBUSY,
+                      "too many requests of one connection await the store");
     jq_free(ids);
     return err;
+}
+
+/* lookup: `kept` is the SETTLE. What lives of its items is in memory now. */
+static void loaded(struct jq_core *core, struct jq_lookup *lookup)
+{
+    struct jq_peer *peer = jq_peer_find(core, lookup->peer);
+    enum jq_err err = lookup->more && !lookup->found ? JQ_EMSGSIZE : lookup->err;
+    struct jq_job *job;
+    struct jq_msg msg;
+
+    if (!peer || peer->token != lookup->peer_token)
+        return;
+    for (size_t i = 0; err == JQ_OK && i < lookup->found; i++)
+        err = jq_spill_need(core, &lookup->jobs[i].job, &job);
+    if (err == JQ_OK)
+        err = jq_msg_decode(jq_buf_view(&lookup->kept), &msg);
+    if (err == JQ_OK)
+        err = settle_known(core, peer, &msg, lookup);
+    if (err != JQ_OK)
+        jq_tell_error(core, peer, lookup->correlation, JQ_EBUSY, NULL);
+}
+
+enum jq_err jq_settle_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
+{
+    return core->spilled_lanes ? settle_known(core, peer, msg, NULL) : settle(core, peer, msg);
 }

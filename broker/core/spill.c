@@ -142,7 +142,9 @@ void jq_spill_leave(struct jq_core *core, struct jq_job *job)
         jq_batch_spill(core, job);
         jq_batch_queue(core, job->queue);
         lane->spill.rows++;
-        lane->spill.batch = jq_batch_number(core);
+        lane->spill.batch = core->spill_batch = jq_batch_number(core);
+        if (job->queue->aside.count)
+            jq_room_note(core, job->queue); /* room.c: nobody stands aside any more */
     }
     if (job->is_beyond)
         jq_spill_remove(job);
@@ -192,12 +194,13 @@ uint8_t jq_spill_lane(const struct jq_job *job)
 
 /* ---- back into memory ---- */
 
+/* Also when the purge has ended, and what was read is from before. What is spared is in memory. */
 bool jq_spill_is_doomed(const struct jq_core *core, const struct jq_job_record *record)
 {
     const struct jq_queue *queue = jq_map_find(&core->queues, record->queue);
 
     return queue && record->state == JQ_READY && !jq_job_find(core, record->id) &&
-           record->id < queue->purge_before;
+           record->id < queue->purged;
 }
 
 static enum jq_err prepare(struct jq_core *core, struct jq_job *job,
@@ -242,7 +245,9 @@ enum jq_err jq_spill_load(struct jq_core *core, const struct jq_job_record *reco
     return JQ_OK;
 }
 
-/* For one who needs it in memory, wherever it stands. NULL: it is not among the spilled. */
+/* For one who needs it in memory, wherever it stands. NULL: it is not among the spilled. It stays
+ * until there are too many: one that left at once would be gone again when the next is there that a
+ * SUBMIT waits for, and so on. */
 enum jq_err jq_spill_need(struct jq_core *core, const struct jq_job_record *record,
                           struct jq_job **ret_job)
 {
@@ -251,15 +256,19 @@ enum jq_err jq_spill_need(struct jq_core *core, const struct jq_job_record *reco
         !jq_map_find(&core->queues, record->queue))
         return JQ_OK;
     JQ_TRY(jq_spill_load(core, record, ret_job));
-    struct jq_lane *lane = jq_lane_of(*ret_job);
-    jq_spill_put(core, lane, *ret_job);
-    jq_dlist_append(&lane->spill.offered, &(*ret_job)->in_place);
+    jq_spill_put(core, jq_lane_of(*ret_job), *ret_job);
     return JQ_OK;
 }
 
 /* ---- what follows from an input ---- */
 
-/* In the order in which they came, as they become durable. */
+/* It moves to the spilled with the open batch. A page that is being read would not have it. */
+bool jq_spill_may_move(const struct jq_core *core, const struct jq_job *job)
+{
+    return job->is_spilled || (!jq_lane_of(job)->spill.page && !jq_core_crowded(core));
+}
+
+/* In the order in which they came, as they become durable and the batch has places for them. */
 static void let_leave(struct jq_core *core, struct jq_lane *lane)
 {
     for (struct jq_dlink *link; (link = jq_dlist_first(&lane->spill.offered));) {
@@ -269,7 +278,7 @@ static void let_leave(struct jq_core *core, struct jq_lane *lane)
         jq_dlist_remove(link);
         if (!jq_spill_may_leave(core, job))
             continue;
-        if (jq_batch_reserve(core, 2) != JQ_OK || jq_core_full(core)) {
+        if (!jq_spill_may_move(core, job) || jq_batch_reserve(core, 2) != JQ_OK) {
             jq_dlist_put_before(lane->spill.offered.head.next, link);
             return;
         }
@@ -288,8 +297,9 @@ void jq_spill_settle(struct jq_core *core)
         if (lane->spill.is_on && jq_spilled(lane) == 0 &&
             (jq_dlist_empty(&lane->spill.offered) || jq_spill_is_low(core, lane)))
             turn_off(core, lane);
-        const bool asked = !jq_spill_wants_page(core, lane) || jq_spill_ask_page(core, lane);
-        if (asked && jq_dlist_empty(&lane->spill.offered))
+        if (jq_spill_wants_page(core, lane))
+            jq_spill_ask_page(core, lane);
+        if (jq_dlist_empty(&lane->spill.offered))
             jq_dlist_remove(at);
     }
     jq_spill_make_room(core);
@@ -331,7 +341,7 @@ enum jq_err jq_spill_purge(struct jq_core *core, struct jq_queue *queue, uint64_
     queue->by_state[JQ_READY] -= count;
     queue->by_state[JQ_CANCELLED] += count;
     core->count.cancelled += count;
-    core->purge_batch = jq_batch_number(core);
+    core->purge_batch = spill->batch = jq_batch_number(core); /* pages are read behind it */
     jq_batch_queue(core, queue);
     return JQ_OK;
 }

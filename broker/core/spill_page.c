@@ -96,7 +96,7 @@ static void loaded(struct jq_core *core, struct jq_lookup *lookup)
         give_up(core, lane, "the store has fewer of its jobs than it should");
 }
 
-bool jq_spill_ask_page(struct jq_core *core, struct jq_lane *lane)
+static enum jq_err ask(struct jq_core *core, struct jq_lane *lane)
 {
     const struct jq_queue *queue = lane->queue;
     const bool has_rank = queue->order == JQ_PRIORITY;
@@ -117,16 +117,22 @@ bool jq_spill_ask_page(struct jq_core *core, struct jq_lane *lane)
     };
 
     if (!lookup)
-        return false;
+        return JQ_ENOMEM;
     lookup->number[0] = queue->id;
     lookup->number[1] = read.range.lane;
     lookup->number[2] = spill->pages + 1;
-    if (jq_lookup_list(core, lookup, &read) != JQ_OK) {
+    const enum jq_err err = jq_lookup_list(core, lookup, &read);
+    if (err != JQ_OK)
         jq_lookup_free(core, lookup);
-        return false;
-    }
-    spill->page = ++spill->pages;
-    return true;
+    else
+        spill->page = ++spill->pages;
+    return err;
+}
+
+void jq_spill_ask_page(struct jq_core *core, struct jq_lane *lane)
+{
+    if (ask(core, lane) != JQ_OK)
+        give_up(core, lane, "no memory");
 }
 
 void jq_spill_tick(struct jq_core *core)

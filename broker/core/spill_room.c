@@ -8,15 +8,15 @@
 
 enum {
     KEEP_MIN = 8,      /* of a lane */
-    LEAVE_MAX = 16384, /* of a lane at once: the batch has to write them */
-    LEVEL_ROUNDS = 8,  /* enough for any mix of lengths to come close */
+    LEAVE_MAX = 16384, /* at once: the batch has to write them */
 };
 
-/* ---- how many each lane keeps ---- */
+/* ---- how much each lane keeps ---- */
 
 struct lanes {
     struct jq_lane **all;
     size_t count;
+    uint64_t jobs; /* in memory */
 };
 
 static enum jq_err gather(const struct jq_core *core, struct lanes *ret)
@@ -28,59 +28,55 @@ static enum jq_err gather(const struct jq_core *core, struct lanes *ret)
     if (!ret->all)
         return JQ_ENOMEM;
     for (size_t at = 0; (queue = jq_map_next(&core->queues, &at));) {
-        if (queue->purge_before)
-            continue; /* it will have fewer soon */
-        if (queue->plain.count + queue->plain.spill.beyond.count)
-            ret->all[ret->count++] = &queue->plain;
-        if (queue->items.count + queue->items.spill.beyond.count)
-            ret->all[ret->count++] = &queue->items;
+        struct jq_lane *const lanes[JQ_SPILL_LANES] = { &queue->plain, &queue->items };
+        for (int i = 0; i < JQ_SPILL_LANES && !queue->purge_before; i++) {
+            const uint64_t jobs = lanes[i]->count + lanes[i]->spill.beyond.count;
+            if (jobs) /* one that is being purged will have fewer soon */
+                ret->all[ret->count++] = lanes[i];
+            ret->jobs += jobs;
+        }
     }
     return JQ_OK;
 }
 
 typedef uint64_t size_fn(const struct jq_lane *lane);
 
-static uint64_t jobs_of(const struct jq_lane *lane)
+static uint64_t jobs_in(const struct jq_lane *lane)
 {
     return lane->count;
 }
 
-static uint64_t bytes_of(const struct jq_lane *lane)
+static uint64_t bytes_in(const struct jq_lane *lane)
 {
     return lane->bytes;
 }
 
-/* The level to which larger lanes are cut, so that about `target` is left in all: what smaller ones
- * leave unused is shared by the others. */
-static uint64_t level_for(const struct lanes *lanes, size_fn *size_of, uint64_t target)
+static bool fits(const struct lanes *lanes, size_fn *size_of, uint64_t level, uint64_t target)
 {
-    uint64_t level = lanes->count ? target / lanes->count : 0;
+    uint64_t total = 0;
 
-    for (int round = 0; round < LEVEL_ROUNDS; round++) {
-        uint64_t in_smaller = 0, larger = 0;
-        for (size_t i = 0; i < lanes->count; i++) {
-            const uint64_t size = size_of(lanes->all[i]);
-            in_smaller += size > level ? 0 : size;
-            larger += size > level;
-        }
-        const uint64_t next = larger && target > in_smaller ? (target - in_smaller) / larger : 0;
-        if (next <= level)
-            break;
-        level = next;
+    for (size_t i = 0; i < lanes->count; i++) {
+        const uint64_t size = size_of(lanes->all[i]);
+        total += size < level ? size : level;
     }
-    return level;
+    return total <= target;
 }
 
-/* Jobs that a lane may keep: as their number says, and their bytes at its average. */
-static uint64_t share_of(const struct jq_lane *lane, uint64_t jobs, uint64_t bytes)
+/* The level to which lanes are cut, so that what is left in all of them is at most `target`. */
+static uint64_t level_for(const struct lanes *lanes, size_fn *size_of, uint64_t target)
 {
-    uint64_t keep = jobs < KEEP_MIN ? KEEP_MIN : jobs;
+    uint64_t low = lanes->count ? target / lanes->count : 0, high = target + 1;
 
-    if (lane->bytes > bytes) {
-        const uint64_t fit = bytes / (lane->bytes / lane->count);
-        keep = fit < keep ? fit : keep;
+    if (fits(lanes, size_of, UINT64_MAX, target))
+        return UINT64_MAX;
+    while (high - low > 1) {
+        const uint64_t middle = low + (high - low) / 2;
+        if (fits(lanes, size_of, middle, target))
+            low = middle;
+        else
+            high = middle;
     }
-    return keep ? keep : 1;
+    return low;
 }
 
 /* ---- the last of a lane ---- */
@@ -121,12 +117,19 @@ static void select_first(struct jq_job **jobs, size_t count, size_t keep)
     }
 }
 
-static size_t collect(const struct jq_lane *lane, struct jq_job **jobs)
+/* Of a lane's jobs those among which its `last` last ones are, and the one before them: who has
+ * come back stands in a heap, the others in their order. */
+static size_t collect(const struct jq_lane *lane, size_t last, struct jq_job **jobs)
 {
+    const bool newest_first = lane->queue->order == JQ_LIFO;
+    const struct jq_dlist *fresh = &lane->fresh;
+    struct jq_dlink *at = newest_first ? jq_dlist_first(fresh) : jq_dlist_last(fresh);
     size_t count = 0;
 
-    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&lane->fresh, at));)
-        jobs[count++] = JQ_ELEMENT(at, struct jq_job, in_place);
+    for (; at && count <= last; count++) {
+        jobs[count] = JQ_ELEMENT(at, struct jq_job, in_place);
+        at = newest_first ? jq_dlist_next(fresh, at) : jq_dlist_prev(fresh, at);
+    }
     for (size_t i = 0; i < lane->sorted.count; i++)
         jobs[count++] = JQ_ELEMENT(lane->sorted.nodes[i], struct jq_job, in_heap);
     return count;
@@ -142,42 +145,49 @@ static struct jq_order_key last_of(struct jq_job *const *jobs, size_t count)
     return jq_queue_key(last);
 }
 
-static enum jq_err cut(struct jq_core *core, struct jq_lane *lane, struct jq_job **jobs,
-                       size_t keep)
+/* Behind the edge from now on; it leaves once it may, and the batch has a place for it. */
+static void put_behind(struct jq_core *core, struct jq_job *job)
 {
-    const size_t count = collect(lane, jobs);
+    jq_lane_remove(core, job);
+    jq_lane_put(core, job, false);
+    jq_spill_offer(job);
+}
 
-    JQ_TRY(jq_batch_reserve(core, count - keep + 1));
-    JQ_TRY(jq_heap_reserve(&lane->spill.beyond, count - keep));
-    JQ_TRY(
-        jq_heap_reserve(&lane->sorted, count - keep + lane->spill.beyond.count)); /* to come back */
+static enum jq_err cut(struct jq_core *core, struct jq_lane *lane, struct jq_job **jobs,
+                       size_t last)
+{
+    const size_t count = collect(lane, last, jobs), keep = count - last;
+
+    JQ_TRY(jq_batch_reserve(core, (last < LEAVE_MAX ? last : LEAVE_MAX) + 1));
+    JQ_TRY(jq_heap_reserve(&lane->spill.beyond, last));
+    /* Those that were put last have not been in a heap, and may come back into one. */
+    JQ_TRY(jq_heap_reserve(&lane->sorted, last + lane->spill.beyond.count));
     select_first(jobs, count, keep);
     lane->spill.edge = last_of(jobs, keep);
     lane->spill.has_edge = true;
     lane->spill.page = 0;
     jq_spill_turn_on(core, lane);
     for (size_t i = keep; i < count; i++) {
-        if (jq_spill_may_leave(core, jobs[i])) {
+        if (i - keep < LEAVE_MAX && jq_spill_may_leave(core, jobs[i]) &&
+            jq_spill_may_move(core, jobs[i]))
             jq_spill_leave(core, jobs[i]);
-        } else {
-            jq_lane_remove(core, jobs[i]);
-            jq_lane_put(core, jobs[i], false); /* behind the edge now */
-            jq_spill_offer(jobs[i]);
-        }
+        else
+            put_behind(core, jobs[i]);
     }
     return JQ_OK;
 }
 
 static enum jq_err cut_to(struct jq_core *core, struct jq_lane *lane, uint64_t keep)
 {
-    if (lane->count > LEAVE_MAX && keep < lane->count - LEAVE_MAX)
-        keep = lane->count - LEAVE_MAX;
+    if (keep < KEEP_MIN)
+        keep = KEEP_MIN;
     if (lane->count <= keep || lane->queue->durability == JQ_DURABILITY_MEMORY)
         return JQ_OK;
-    struct jq_job **jobs = jq_alloc(lane->count * sizeof(struct jq_job *));
+    const size_t last = (size_t)(lane->count - keep);
+    struct jq_job **jobs = jq_alloc((last + 1 + lane->sorted.count) * sizeof(struct jq_job *));
     if (!jobs)
         return JQ_ENOMEM;
-    const enum jq_err err = cut(core, lane, jobs, (size_t)keep);
+    const enum jq_err err = cut(core, lane, jobs, last);
     jq_free(jobs);
     return err;
 }
@@ -190,7 +200,7 @@ static enum jq_err sweep_beyond(struct jq_core *core, struct jq_lane *lane)
     JQ_TRY(jq_batch_reserve(core, beyond->count + 1));
     for (size_t i = beyond->count; i > 0;) {
         struct jq_job *job = JQ_ELEMENT(beyond->nodes[i - 1], struct jq_job, in_heap);
-        if (lane->spill.has_edge && jq_spill_may_leave(core, job))
+        if (lane->spill.has_edge && jq_spill_may_leave(core, job) && jq_spill_may_move(core, job))
             jq_spill_leave(core, job); /* another may be in its place now */
         else
             i--;
@@ -211,21 +221,36 @@ static uint64_t more_by_an_eighth(uint64_t used, uint64_t max)
     return used + used / 8 > max ? used + used / 8 : max;
 }
 
+/* What of `max` there is for lanes, when jobs that no lane has take some of it; at least half. */
+static uint64_t target_of(uint64_t max, uint64_t others)
+{
+    const uint64_t target = max - max / 8;
+
+    return others < target - max / 2 ? target - others : max / 2;
+}
+
+/* As many as are of so many bytes, at their average size. */
+static uint64_t jobs_of_bytes(const struct jq_lane *lane, uint64_t bytes)
+{
+    return lane->bytes > bytes ? bytes / (lane->bytes / lane->count) : lane->count;
+}
+
 /* Without memory some stay; they are tried again as more come. */
 static void make_room(struct jq_core *core)
 {
-    const uint64_t jobs_max = core->conf.resident_jobs_max;
-    const uint64_t bytes_max = core->conf.resident_bytes_max;
+    const uint64_t jobs_max = core->conf.resident_jobs_max,
+                   bytes_max = core->conf.resident_bytes_max;
     struct lanes lanes;
 
     if (gather(core, &lanes) != JQ_OK)
         return;
-    const uint64_t jobs = level_for(&lanes, jobs_of, jobs_max - jobs_max / 8);
-    const uint64_t bytes = level_for(&lanes, bytes_of, bytes_max - bytes_max / 8);
+    const uint64_t jobs = level_for(&lanes, jobs_in,
+                                    target_of(jobs_max, core->jobs.count - lanes.jobs)),
+                   bytes = level_for(&lanes, bytes_in, target_of(bytes_max, 0));
     for (size_t i = 0; i < lanes.count; i++) {
-        struct jq_lane *lane = lanes.all[i];
-        if (sweep_beyond(core, lane) != JQ_OK ||
-            cut_to(core, lane, share_of(lane, jobs, bytes)) != JQ_OK)
+        const uint64_t fit = jobs_of_bytes(lanes.all[i], bytes);
+        if (sweep_beyond(core, lanes.all[i]) != JQ_OK ||
+            cut_to(core, lanes.all[i], fit < jobs ? fit : jobs) != JQ_OK)
             break;
     }
     jq_free(lanes.all);
@@ -233,10 +258,15 @@ static void make_room(struct jq_core *core)
 
 void jq_spill_make_room(struct jq_core *core)
 {
+    /* What cannot leave must not be looked at again and again: before there are an eighth more. */
+    const uint64_t jobs = more_by_an_eighth(core->jobs.count, core->conf.resident_jobs_max),
+                   bytes = more_by_an_eighth(core->job_bytes, core->conf.resident_bytes_max);
+
+    core->spill_at_jobs = jobs < core->spill_at_jobs ? jobs : core->spill_at_jobs;
+    core->spill_at_bytes = bytes < core->spill_at_bytes ? bytes : core->spill_at_bytes;
     if (!is_over(core) || jq_core_crowded(core) || jq_core_full(core))
         return;
     make_room(core);
-    /* What cannot leave must not be looked at again and again. */
     core->spill_at_jobs = more_by_an_eighth(core->jobs.count, core->conf.resident_jobs_max);
     core->spill_at_bytes = more_by_an_eighth(core->job_bytes, core->conf.resident_bytes_max);
 }

@@ -87,6 +87,7 @@ struct jq_queue {
     uint64_t sequence; /* id of the job that it accepted last */
     uint64_t
         purge_before; /* jobs with smaller ids that have not started are being purged; 0: none */
+    uint64_t purged;  /* the last that purge_before was since the start */
     uint64_t kept, kept_bytes;        /* ended jobs in the store, and what they take */
     uint64_t swept;                   /* ended jobs up to this id have been looked at; 0: none */
     struct jq_dlist waiting;          /* DELAYED and BLOCKED jobs: struct jq_job.in_place */
@@ -468,9 +469,11 @@ struct jq_core {
     uint64_t purge_batch;        /* the last with a slice of spilled jobs */
     struct jq_dlist spills;      /* lanes whose spilled jobs are to be looked at */
     uint64_t spilled_lanes;      /* that have any */
+    uint64_t spill_batch;        /* the last that spills jobs */
     uint64_t job_bytes;          /* of jobs in memory: what jq_job_bytes says */
     uint64_t spill_at_jobs, spill_at_bytes; /* past these, some leave memory */
     jq_ms spill_retry_at;
+    uint32_t hellos;           /* that wait for the store: who says them may hold spilled jobs */
     uint64_t start_id;         /* ids below were given away before this incarnation */
     struct jq_dlist uneven;    /* queues whose places or ready jobs have changed in number */
     struct jq_dlist hasty;     /* struct jq_getter.in_hasty */

@@ -183,6 +183,7 @@ static enum jq_err prepare(struct jq_core *core, struct accepting *a)
     const uint32_t count = a->submit->jobs.count;
     struct jq_reader r = jq_records_reader(a->submit->jobs);
     struct jq_job_spec spec;
+    size_t ops = (size_t)count + 3;
 
     JQ_TRY(jq_queue_get(core, a->submit->queue, &a->queue));
     if (a->singly) {
@@ -212,11 +213,12 @@ static enum jq_err prepare(struct jq_core *core, struct accepting *a)
         if (spec.flags & JQ_JOB_TIE)
             JQ_TRY(jq_extra_need(a->jobs[i]));
         JQ_TRY(jq_edge_prepare(core, a->jobs[i]));
+        ops += jq_edge_ops(core, a->jobs[i]);
         if (a->singly) /* as large as it can become: the bytes of the answer are made here, too */
             JQ_TRY(jq_buf_reserve(&a->each, ((size_t)i + 1) * 24));
     }
     JQ_TRY(jq_jobs_reserve(core, a->jobs, count));
-    JQ_TRY(jq_batch_reserve(core, (size_t)count + 3));
+    JQ_TRY(jq_batch_reserve(core, ops));
     if (a->singly) {
         a->request->each = jq_alloc(sizeof(struct jq_blob) + (size_t)count * 24);
         if (!a->request->each)

@@ -125,6 +125,11 @@ static void loaded(struct jq_core *core, struct jq_lookup *lookup)
         return;
     }
     const struct jq_loaded_job *job = &lookup->jobs[0];
+    if (live && !jq_state_is_terminal(job->job.state)) { /* it has ended meanwhile */
+        if (jq_why_ended(core, peer, lookup->correlation, live->id, live->end_batch) != JQ_OK)
+            jq_tell_error(core, peer, lookup->correlation, JQ_EBUSY, NULL);
+        return;
+    }
     if (jq_spill_is_doomed(core, &job->job))
         jq_reasons_add(&b, "purged", 0, "its queue has been purged: it is about to be deleted");
     else

@@ -18,6 +18,9 @@ enum {
     PEERS_MAX = 12,
     GRANTS_MAX = 64,
     SESSIONS = 4,
+    SPILLS = 0xfd, /* a history that begins so is one of a broker that may have few jobs in memory:
+                      the next byte says how few */
+    SPILLS_TIMES = 5, /* as many jobs are submitted in it */
 };
 
 struct history {
@@ -28,6 +31,7 @@ struct history {
     struct jq_held grants[GRANTS_MAX]; /* told to any worker, oldest overwritten */
     size_t grant_count;
     uint64_t number; /* of requests */
+    uint32_t times;  /* jobs of each SUBMIT, as often */
     struct jq_buf arena;
 };
 
@@ -47,7 +51,7 @@ static uint64_t some_peer(struct history *h)
 static uint64_t some_id(struct history *h)
 {
     const uint8_t byte = next_byte(h);
-    return byte == 0xff ? UINT64_MAX : byte % 48;
+    return byte == 0xff ? UINT64_MAX : byte % 48 * h->times;
 }
 
 static struct jq_held some_held(struct history *h)
@@ -136,7 +140,7 @@ static void submit(struct history *h)
         .answered = how & 2 ? h->number - 1 : 0,
         .flags = (how >> 2) & 3,
         .job_flags = (how >> 4) & 3,
-        .count = 1 + (how >> 6),
+        .count = h->times * (1u + (how >> 6)),
         .queue = queues[what & 3],
         .key = keys[(what >> 2) % 5],
         .priority = (int8_t)what,
@@ -286,7 +290,7 @@ static void submit_more(struct history *h)
     const struct driver_submit it = {
         .number = ++h->number,
         .job_flags = (what >> 6) & 3,
-        .count = 1 + ((what >> 4) & 3),
+        .count = h->times * (1u + ((what >> 4) & 3)),
         .queue = queue_names[(what >> 2) & 3],
         .handler = handlers[what & 3],
         .options = &options,
@@ -532,11 +536,25 @@ static void step(struct history *h)
     }
 }
 
+static void choose_residency(struct history *h)
+{
+    h->times = 1;
+    if (h->at == h->end || *h->at != SPILLS)
+        return;
+    next_byte(h);
+    const uint8_t how = next_byte(h);
+    h->times = SPILLS_TIMES;
+    h->d.conf.resident_jobs_max = 1 + (how & 31);
+    if (how & 32)
+        h->d.conf.resident_bytes_max = 64u << (how >> 6);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct history h = { .at = data, .end = data + size };
 
     driver_open(&h.d);
+    choose_residency(&h);
     h.d.conf.events_kept = 16; /* small enough to be passed */
     h.d.conf.list_looks_max = 3;
     driver_crash(&h.d);

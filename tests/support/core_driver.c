@@ -47,6 +47,7 @@ static void start(struct driver *d)
     const struct jq_store_ops *ops = d->backend->ops;
     struct jq_store_meta meta;
 
+    d->handed_over = 0;
     d->core = jq_core_new(&d->conf, 42);
     assert_non_null(d->core);
     OK(ops->load_meta(d->backend, &meta));
@@ -157,6 +158,7 @@ void driver_collect(struct driver *d)
             keep_frame(d, &effect);
         } else if (effect.kind == JQ_EFFECT_READ) {
             assert_true(d->read_count < DRIVER_READS_MAX);
+            d->read_behind[d->read_count] = d->handed_over;
             d->reads[d->read_count++] = effect.u.read;
             effect.u.read.ids = NULL;
             effect.u.read.key = NULL;
@@ -223,6 +225,7 @@ void driver_hand_over(struct driver *d)
         return;
     assert_true(d->batch_count < DRIVER_BATCHES_MAX);
     d->batches[d->batch_count++] = batch;
+    d->handed_over = batch->number;
     driver_collect(d);
 }
 
@@ -231,65 +234,93 @@ struct answer {
     struct jq_now now;
     struct jq_loaded_job jobs[JQ_JOBS_PER_FRAME];
     size_t count;
+    uint64_t bytes, bytes_max;
 };
 
 /* The memory store keeps its rows in place until the next commit: records may be borrowed. */
 static enum jq_err gather(void *arg, const struct jq_loaded_job *record)
 {
     struct answer *answer = arg;
+
+    answer->bytes += record->job.payload.size;
+    if (answer->bytes_max && answer->count > 0 && answer->bytes > answer->bytes_max)
+        return JQ_EMSGSIZE;
     assert_true(answer->count < JQ_JOBS_PER_FRAME);
     answer->jobs[answer->count++] = *record;
     return JQ_OK;
 }
 
-void driver_answer(struct driver *d)
+static void answer_first(struct driver *d)
 {
     static struct answer answers; /* large */
     struct answer *answer = &answers;
+    struct jq_read read = d->reads[0];
+    bool more = false;
+    enum jq_err err = d->read_err;
 
-    while (d->read_count) {
-        struct jq_read read = d->reads[0];
-        bool more = false;
-        memmove(d->reads, d->reads + 1, --d->read_count * sizeof read);
-        answer->count = 0;
-        OK(d->backend->ops->read(d->backend, &read, gather, answer, &more));
-        if (read.kind == JQ_READ_JOBS && d->read_max && answer->count > d->read_max) {
-            answer->count = d->read_max;
-            more = true;
-        }
-        arm(d);
-        const enum jq_err err =
-            jq_core_loaded(d->core, d->now, read.token, JQ_OK, answer->jobs, answer->count, more);
-        disarm(d);
-        OK(err);
-        jq_free(read.ids);
-        jq_free(read.key);
-        jq_free(read.label);
-        driver_collect(d);
+    d->read_count--;
+    memmove(d->reads, d->reads + 1, d->read_count * sizeof read);
+    memmove(d->read_behind, d->read_behind + 1, d->read_count * sizeof d->read_behind[0]);
+    answer->count = answer->bytes = 0;
+    answer->bytes_max = read.bytes_max;
+    if (err == JQ_OK)
+        err = d->backend->ops->read(d->backend, &read, gather, answer, &more);
+    if (err == JQ_EMSGSIZE ||
+        (err == JQ_OK && read.kind == JQ_READ_JOBS && d->read_max && answer->count > d->read_max)) {
+        answer->count = err == JQ_OK ? d->read_max : answer->count;
+        err = JQ_OK;
+        more = true;
     }
+    assert_true(err == d->read_err);
+    d->pages_read += read.kind == JQ_READ_SPILLED && answer->count > 0;
+    arm(d);
+    const enum jq_err loaded = jq_core_loaded(d->core, d->now, read.token, err, answer->jobs,
+                                              err == JQ_OK ? answer->count : 0, more);
+    disarm(d);
+    OK(loaded);
+    jq_free(read.ids);
+    jq_free(read.key);
+    jq_free(read.label);
+    driver_collect(d);
+}
+
+static void answer_before(struct driver *d, uint64_t batch)
+{
+    while (d->read_count && d->read_behind[0] < batch)
+        answer_first(d);
+}
+
+void driver_answer(struct driver *d)
+{
+    answer_before(d, d->batch_count ? d->batches[0]->number : UINT64_MAX);
+}
+
+static void commit_first(struct driver *d)
+{
+    struct jq_batch *batch = d->batches[0];
+    struct jq_detail detail;
+    const uint64_t number = batch->number;
+
+    answer_before(d, number);
+    memmove(d->batches, d->batches + 1, --d->batch_count * sizeof batch);
+    d->ops_committed += batch->live;
+    OK(d->backend->ops->commit(d->backend, batch, &detail));
+    jq_core_give_batch(d->core, batch);
+    arm(d);
+    const enum jq_err err = jq_core_durable(d->core, d->now, number, d->space_low);
+    disarm(d);
+    OK(err);
+    driver_collect(d);
 }
 
 void driver_commit(struct driver *d)
 {
-    struct jq_detail detail;
-
     for (;;) {
         driver_hand_over(d);
         if (d->batch_count == 0 && d->read_count == 0)
             break;
-        for (size_t i = 0; i < d->batch_count; i++) {
-            struct jq_batch *batch = d->batches[i];
-            const uint64_t number = batch->number;
-            d->ops_committed += batch->live;
-            OK(d->backend->ops->commit(d->backend, batch, &detail));
-            jq_core_give_batch(d->core, batch);
-            arm(d);
-            const enum jq_err err = jq_core_durable(d->core, d->now, number, d->space_low);
-            disarm(d);
-            OK(err);
-        }
-        d->batch_count = 0;
-        driver_collect(d);
+        while (d->batch_count)
+            commit_first(d);
         driver_answer(d);
     }
 }

@@ -35,7 +35,11 @@ struct driver {
     struct jq_batch *batches[DRIVER_BATCHES_MAX]; /* handed over, not yet durable */
     size_t batch_count;
     struct jq_read reads[DRIVER_READS_MAX];
+    uint64_t read_behind[DRIVER_READS_MAX]; /* the batch that was handed over last before each */
     size_t read_count;
+    uint64_t handed_over;   /* number of the last batch that was */
+    uint64_t pages_read;    /* of spilled jobs, with some */
+    enum jq_err read_err;   /* all reads end so; JQ_OK: as they do */
     uint64_t closed;        /* peers the core closed */
     uint32_t ops_committed; /* live operations, all batches */
     bool space_low;
@@ -53,8 +57,10 @@ void driver_apply(struct driver *d, uint64_t peer, const struct jq_msg *msg);
 void driver_collect(struct driver *d);
 void driver_tick(struct driver *d, jq_ms later); /* moves the clock */
 void driver_hand_over(struct driver *d);         /* takes the open batch, does not commit it */
-void driver_answer(struct driver *d);            /* the reads that have been asked for */
-void driver_commit(struct driver *d);            /* takes, commits, answers reads: all is durable */
+/* The reads that have been asked for, up to the first behind a batch that is not durable: a store
+ * does what it is asked in that order. */
+void driver_answer(struct driver *d);
+void driver_commit(struct driver *d); /* takes, commits, answers reads: all is durable */
 
 /* The oldest frame for a peer, whatever it is; false: none. The caller frees it. */
 bool driver_take(struct driver *d, uint64_t peer, struct driver_frame *ret);

@@ -222,17 +222,25 @@ void commit(struct world *w)
     model_commit(&w->m);
 }
 
+/* Somebody waits for an answer of the store, which may itself wait for a batch. */
+static bool is_asked(const struct world *w)
+{
+    const struct jq_lookup *lookup;
+
+    for (size_t at = 0; (lookup = jq_map_next(&w->d.core->lookups, &at));)
+        if (lookup->peer || lookup->kept.size) /* or a HELLO waits */
+            return true;
+    return false;
+}
+
 void feed(struct world *w)
 {
     const struct jq_queue *queue = jq_queue_find(w->d.core, jq_view_str("q"));
 
     if (!running.spills)
         return;
-    w->reads += w->d.read_count;
-    if (w->d.read_count && w->d.batch_count)
-        commit(w); /* a store reads behind what it was given before */
     driver_answer(&w->d);
-    for (int i = 0; queue && jq_spill_starves(&queue->items); i++) {
+    for (int i = 0; is_asked(w) || (queue && jq_spill_starves(&queue->items)); i++) {
         assert_true(i < 4);
         commit(w);
     }

@@ -21,7 +21,6 @@ struct world {
     struct driver d;
     struct model m;
     struct jq_rng rng;
-    size_t reads; /* of what was in the store alone */
     struct client clients[MODEL_CLIENTS];
     uint64_t observer;
     jq_ms observer_heard;

@@ -20,6 +20,7 @@ enum {
     IDS = 4 * NODES,
     LEASE_MS = 300,
     LIMIT = 3,
+    RESIDENT = 8, /* of those that spill */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     SEEDS = 4,
 #else
@@ -60,6 +61,8 @@ struct graph {
     uint64_t rows, total[QUEUES][JQ_JOB_STATES];
 };
 
+static uint64_t resident_jobs_max; /* 0: all are in memory */
+static uint64_t pages_read;
 static const char *const queue_names[QUEUES] = { "a", "b", "c" };
 
 static bool one_in(struct graph *g, uint64_t n)
@@ -83,6 +86,11 @@ static void make_node(struct graph *g, uint32_t index)
         .mutex = one_in(g, 8),
         .limit = one_in(g, 5),
     };
+    if (resident_jobs_max && one_in(g, 2)) { /* one that may leave memory */
+        node->mutex = node->limit = false;
+        node->delay_ms = 0;
+        return;
+    }
     if (g->told == 0)
         return;
     node->parent_count = (uint32_t)jq_rng_below(&g->rng, PARENTS + 1);
@@ -294,6 +302,8 @@ static void runner_hello(struct graph *g, struct runner *runner)
     g->d.fail_in = -1;
     runner->peer =
         driver_worker_back(&g->d, runner->session, runner->held, (uint32_t)runner->count);
+    if (resident_jobs_max && g->d.read_count)
+        driver_commit(&g->d); /* what it holds may be in the store alone: that is read first */
     runner_reads(g, runner);
 }
 
@@ -494,6 +504,8 @@ static uint64_t run(uint64_t seed)
     g->d.conf.lease_ms = LEASE_MS;
     g->d.conf.settle_ms = 50;
     g->d.conf.crashes_max = 1000000;
+    if (resident_jobs_max)
+        g->d.conf.resident_jobs_max = resident_jobs_max;
     driver_crash(&g->d);
     for (size_t w = 0; w < WORKERS; w++)
         g->runners[w].session = ++g->next_session;
@@ -508,18 +520,20 @@ static uint64_t run(uint64_t seed)
     driver_crash(&g->d);
     assert_int_equal(unfinished(g), 0);
     const uint64_t hash = g->d.ops_committed;
+    pages_read += g->d.pages_read;
     driver_close(&g->d);
     return hash;
 }
 
 static uint64_t running_seed; /* 0: none has failed */
 
-static void every_node_ends_as_its_parents_and_its_edges_say_whatever_breaks(void **state)
+static void run_all(uint64_t jobs_max)
 {
     const char *only = getenv("JOBQ_SEED");
     const uint64_t first = only ? strtoull(only, NULL, 10) : 1;
 
-    (void)state;
+    resident_jobs_max = jobs_max;
+    pages_read = 0;
     for (uint64_t seed = first; seed < first + (only ? 1 : SEEDS); seed++) {
         running_seed = seed;
         const uint64_t ops = run(seed);
@@ -527,6 +541,19 @@ static void every_node_ends_as_its_parents_and_its_edges_say_whatever_breaks(voi
             assert_int_equal(run(seed), ops); /* T6 */
     }
     running_seed = 0;
+    assert_true((pages_read > 0) == (jobs_max > 0));
+}
+
+static void every_node_ends_as_its_parents_and_its_edges_say_whatever_breaks(void **state)
+{
+    (void)state;
+    run_all(0);
+}
+
+static void so_do_those_that_are_in_the_store_alone(void **state)
+{
+    (void)state;
+    run_all(RESIDENT);
 }
 
 static int tell_seed(void **state)
@@ -542,6 +569,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(every_node_ends_as_its_parents_and_its_edges_say_whatever_breaks,
                                   tell_seed),
+        cmocka_unit_test_teardown(so_do_those_that_are_in_the_store_alone, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

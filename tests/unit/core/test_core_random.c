@@ -17,7 +17,11 @@
 enum {
     SEEDS = 80,
     STEPS = 500,
+    RESIDENT = 8, /* of those that spill */
 };
+
+static uint64_t resident_jobs_max; /* 0: all are in memory */
+static uint64_t pages_read;
 
 /* ---- what peers do ---- */
 
@@ -37,6 +41,8 @@ static void worker_hello(struct world *w, struct worker *worker)
     for (size_t i = 0; i < worker->count; i++)
         held[i] = worker->held[i].job;
     worker->peer = driver_worker_back(&w->d, worker->session, held, (uint32_t)worker->count);
+    if (resident_jobs_max && w->d.read_count)
+        driver_commit(&w->d); /* what it holds may be in the store alone: that is read first */
     worker_reads(w, worker, false);
     assert_false(worker->needs_hello);
 }
@@ -89,10 +95,14 @@ static void client_submits(struct world *w, struct client *client)
                                           .key = request->key });
 }
 
-/* A job that somebody was told of, or 0. */
+/* A job that somebody was told of, or 0. Of those that spill, also one of the last. */
 static uint64_t known_id(struct world *w)
 {
-    const uint64_t id = 1 + jq_rng_below(&w->rng, 60);
+    uint64_t upto = 60;
+
+    while (resident_jobs_max && upto + 8 < JOBS_MAX && w->jobs[upto + 8].acknowledged)
+        upto += 8;
+    const uint64_t id = 1 + jq_rng_below(&w->rng, upto);
     return job_of(w, id)->acknowledged ? id : 0;
 }
 
@@ -265,6 +275,8 @@ static void begin(struct world *w, uint64_t seed)
     jq_rng_init(&w->rng, seed);
     driver_open(&w->d);
     w->d.conf.crashes_max = UINT32_MAX; /* T1 wants every job to end by an outcome */
+    if (resident_jobs_max)
+        w->d.conf.resident_jobs_max = resident_jobs_max;
     driver_crash(&w->d);
     w->next_session = 1000;
     for (size_t i = 0; i < CLIENTS; i++) {
@@ -397,18 +409,20 @@ static uint64_t run(uint64_t seed)
         step(&w);
     run_dry(&w);
     const uint64_t hash = jq_core_hash(w.d.core);
+    pages_read += w.d.pages_read;
     driver_close(&w.d);
     return hash;
 }
 
 static uint64_t running_seed; /* 0: none has failed */
 
-static void nothing_acknowledged_is_lost_or_doubled_whatever_breaks(void **state)
+static void run_all(uint64_t jobs_max)
 {
     const char *only = getenv("JOBQ_SEED");
     const uint64_t first = only ? strtoull(only, NULL, 10) : 1;
 
-    (void)state;
+    resident_jobs_max = jobs_max;
+    pages_read = 0;
     for (uint64_t seed = first; seed < first + (only ? 1 : SEEDS); seed++) {
         running_seed = seed;
         const uint64_t hash = run(seed);
@@ -416,6 +430,19 @@ static void nothing_acknowledged_is_lost_or_doubled_whatever_breaks(void **state
             assert_int_equal(run(seed), hash); /* T6 */
     }
     running_seed = 0;
+    assert_true((pages_read > 0) == (jobs_max > 0));
+}
+
+static void nothing_acknowledged_is_lost_or_doubled_whatever_breaks(void **state)
+{
+    (void)state;
+    run_all(0);
+}
+
+static void nor_is_what_is_in_the_store_alone(void **state)
+{
+    (void)state;
+    run_all(RESIDENT);
 }
 
 static int tell_seed(void **state)
@@ -431,6 +458,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(nothing_acknowledged_is_lost_or_doubled_whatever_breaks,
                                   tell_seed),
+        cmocka_unit_test_teardown(nor_is_what_is_in_the_store_alone, tell_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
