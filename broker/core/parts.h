@@ -515,9 +515,11 @@ bool jq_grants_open(const struct jq_core *core); /* fences may be shown, and wor
 JQ_MUST_USE enum jq_err jq_done_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 JQ_MUST_USE enum jq_err jq_wait_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 void jq_unwait_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
-/* A waiter for these jobs, in memory or not; for WAIT and CALL. Sorts `ids`. */
+/* A waiter for these jobs of a SUBMIT, in memory or not; nothing of it leaves before batch `after`
+ * is durable. Sorts `ids`. */
 JQ_MUST_USE enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer,
-                                      uint64_t correlation, uint64_t *ids, uint32_t count);
+                                      uint64_t correlation, uint64_t after, uint64_t *ids,
+                                      uint32_t count);
 /* It may wait for so many more jobs. */
 bool jq_wait_allowed(const struct jq_core *core, const struct jq_peer *peer, uint32_t count);
 void jq_wait_ended(struct jq_core *core, struct jq_job *job); /* tell all who wait */
@@ -526,8 +528,6 @@ void jq_waiter_free(struct jq_waiter *waiter);
 void jq_waiters_free(struct jq_peer *peer); /* all of a connection that ends */
 struct jq_waiter *jq_waiter_find(const struct jq_peer *peer, uint64_t correlation);
 void jq_waiter_settle(struct jq_waiter *waiter); /* frees it when nothing is left to wait for */
-void jq_wait_tell(struct jq_core *core, struct jq_peer *peer, uint64_t correlation, uint64_t batch,
-                  const struct jq_result *result);
 JQ_MUST_USE enum jq_err jq_cancel_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 /* One job, at the asking of a client or as its owner is lost. `ret_state`: the state it has now. */
 JQ_MUST_USE enum jq_err jq_cancel_job(struct jq_core *core, struct jq_job *job,

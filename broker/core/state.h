@@ -301,7 +301,6 @@ struct jq_request {
     uint64_t number;
     uint64_t first_id;
     uint32_t count;
-    bool call;
     bool at_once;   /* answered before it is durable: its queue is relaxed, or in memory alone */
     bool loose;     /* never stored */
     bool stored;    /* PUT in a batch that has been taken */
@@ -325,12 +324,13 @@ struct jq_client {
     struct jq_heap_node in_due;
 };
 
-/* One WAIT, or CALL. */
+/* One WAIT, or CALL, or SUBMIT whose results are wanted. */
 struct jq_waiter {
     struct jq_peer *peer;
     uint64_t correlation;
     uint32_t states;       /* that it waits for beside the end, bit per state */
     uint64_t token;        /* tells it from an earlier one of the same correlation */
+    uint64_t after;        /* batch of the SUBMITTED that nothing may overtake */
     struct jq_dlist links; /* struct jq_wait_link.in_waiter */
     uint32_t lookups;      /* reads of the store under way for it */
 };
