@@ -102,7 +102,7 @@ static struct jq_records each_of(const struct jq_request *request)
 
 /* RESULTS of the same number follow; not before batch `after`. */
 static enum jq_err wait_for(struct jq_core *core, struct jq_peer *peer,
-                            const struct jq_request *request, uint64_t after)
+                            const struct jq_request *request, bool is_call, uint64_t after)
 {
     uint64_t *ids = jq_alloc(request->count * sizeof *ids);
     struct jq_reader r = jq_records_reader(each_of(request));
@@ -116,7 +116,7 @@ static enum jq_err wait_for(struct jq_core *core, struct jq_peer *peer,
         else if (jq_ack_next(&r, &ack) && ack.error == JQ_OK)
             ids[count++] = ack.id;
     }
-    const enum jq_err err = jq_wait_start(core, peer, request->number, after, ids, count);
+    const enum jq_err err = jq_wait_start(core, peer, request, is_call, after, ids, count);
     jq_free(ids);
     return err;
 }
@@ -125,25 +125,24 @@ static enum jq_err wait_for(struct jq_core *core, struct jq_peer *peer,
 static enum jq_err answer(struct jq_core *core, struct jq_peer *peer,
                           const struct jq_request *request, const struct jq_submit *submit)
 {
-    const bool call = (submit->flags & JQ_SUBMIT_CALL) != 0;
     const bool waits = submit->results && jq_wait_allowed(core, peer, request->count);
-    const uint64_t batch = call               ? JQ_AT_ONCE
-                           : request->at_once ? jq_batch_loose(core)
-                                              : request->batch;
+    const uint64_t batch = request->at_once ? jq_batch_loose(core) : request->batch;
     const struct jq_msg msg = {
         .tag = JQ_MSG_SUBMITTED,
         .correlation = request->number,
         .u.submitted = {
-            .durable = !call,
+            .durable = 1,
             .first_id = request->first_id,
             .count = request->count,
             .each = each_of(request),
-            .results = call || waits,
+            .results = waits,
         },
     };
 
+    if (submit->flags & JQ_SUBMIT_CALL)
+        return wait_for(core, peer, request, true, JQ_AT_ONCE);
     jq_tell(core, peer, batch, &msg);
-    return call || waits ? wait_for(core, peer, request, batch) : JQ_OK;
+    return waits ? wait_for(core, peer, request, false, batch) : JQ_OK;
 }
 
 /* ---- accepting ---- */

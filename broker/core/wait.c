@@ -29,6 +29,7 @@ static void discard(struct jq_waiter *waiter)
 
     while ((at = jq_dlist_first(&waiter->links)))
         link_free(JQ_ELEMENT(at, struct jq_wait_link, in_waiter));
+    jq_hint_drop(waiter);
     jq_free(waiter);
 }
 
@@ -53,12 +54,14 @@ void jq_waiter_settle(struct jq_waiter *waiter)
         jq_waiter_free(waiter);
 }
 
-static void tell(struct jq_core *core, const struct jq_waiter *waiter, uint64_t batch,
+static void tell(struct jq_core *core, struct jq_waiter *waiter, uint64_t batch,
                  const struct jq_result *result)
 {
+    if (batch < waiter->after)
+        batch = waiter->after;
+    jq_hint_tell(core, waiter, batch);
     struct jq_buf *buf =
-        jq_tell_record(core, waiter->peer, batch > waiter->after ? batch : waiter->after,
-                       JQ_FILL_RESULTS, waiter->correlation);
+        jq_tell_record(core, waiter->peer, batch, JQ_FILL_RESULTS, waiter->correlation);
 
     if (!buf)
         return;
@@ -238,7 +241,8 @@ bool jq_wait_allowed(const struct jq_core *core, const struct jq_peer *peer, uin
 }
 
 static enum jq_err start(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                         uint32_t states, uint64_t after, uint64_t *ids, uint32_t count)
+                         uint32_t states, uint64_t after, const struct jq_request *hint,
+                         uint64_t *ids, uint32_t count)
 {
     struct jq_waiter *waiter = jq_waiter_find(peer, correlation);
 
@@ -262,6 +266,10 @@ static enum jq_err start(struct jq_core *core, struct jq_peer *peer, uint64_t co
     waiter->states = states;
     waiter->token = ++core->next_token;
     waiter->after = after;
+    if (hint)
+        jq_hint_begin(core, waiter, hint);
+    if (count == 0) /* each of its jobs was refused */
+        jq_hint_tell(core, waiter, JQ_AT_ONCE);
     jq_dlist_init(&waiter->links);
     JQ_CHECK(jq_map_put(&peer->waits, correlation, waiter) == JQ_OK);
     const enum jq_err err = wait_for_all(core, waiter, ids, count, absent);
@@ -273,10 +281,11 @@ static enum jq_err start(struct jq_core *core, struct jq_peer *peer, uint64_t co
     return err;
 }
 
-enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                          uint64_t after, uint64_t *ids, uint32_t count)
+enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer,
+                          const struct jq_request *request, bool is_call, uint64_t after,
+                          uint64_t *ids, uint32_t count)
 {
-    return start(core, peer, correlation, 0, after, ids, count);
+    return start(core, peer, request->number, 0, after, is_call ? request : NULL, ids, count);
 }
 
 enum jq_err jq_wait_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
@@ -290,7 +299,7 @@ enum jq_err jq_wait_apply(struct jq_core *core, struct jq_peer *peer, const stru
     JQ_TRY(jq_ids_of(msg->u.wait.jobs, &ids));
     const enum jq_err err =
         start(core, peer, msg->correlation, (uint32_t)msg->u.wait.states & LIVE_STATES, JQ_AT_ONCE,
-              ids, msg->u.wait.jobs.count);
+              NULL, ids, msg->u.wait.jobs.count);
     jq_free(ids);
     return err;
 }
