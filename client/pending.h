@@ -14,8 +14,9 @@
  *   P1  every number up to the next SUBMIT's `answered` has left `submits` and `calls`.
  *   P2  a future is in exactly one of: its ask (no answer yet), its interest, neither (id known and
  *       nobody waits; or ended). A CALL's future may be in both.
- *   P3  an interest has at least one future. It is asked (ask), to be asked (in_unasked), or all
- *       its futures have a CALL that brings the result. */
+ *   P3  an interest has at least one future. It is asked (ask: a WAIT, or a SUBMIT that has become
+ *       one as its answer said that results follow), to be asked (in_unasked), or all its futures
+ *       have a CALL that brings the result. */
 #ifndef JQ_CLIENT_PENDING_H
 #define JQ_CLIENT_PENDING_H
 
@@ -73,11 +74,13 @@ struct jq_ask {
             jq_ms put_until;         /* how long a full queue may keep it; 0: not at all */
             struct jq_ask *room;     /* a full queue has refused it: this will call it back */
             uint64_t kept;           /* correlation of the ROOM that did */
+            uint32_t relying;        /* interests that its results are for */
             bool is_put;             /* items, each with a thread that waits for it */
             bool is_hinted;          /* CALL: the ids are known */
         } submit;
         struct {            /* WAIT */
             uint32_t users; /* interests that rely on it */
+            bool has_more;  /* it is for other jobs, too */
         } wait;
         struct { /* ONE */
             bool done;
@@ -142,6 +145,7 @@ struct jobq_future {
     bool is_orphan;             /* freed by its owner, still needed to settle its CALL */
     bool is_direct;             /* jobq_submit tells its error itself */
     bool is_discarded;          /* JQ_JOB_DISCARD: gone means that it has succeeded */
+    bool is_wanted;             /* somebody has asked for its end */
     jq_ms put_until;            /* an item's: how long a full queue may keep it */
     struct jq_frame *frame;     /* ended: what the next two point into; or NULL */
     struct jq_view record;      /* the encoded result, or the text of the error */
@@ -182,6 +186,7 @@ struct jq_batch {
     struct jq_frame_buf *frame;
     uint64_t flags; /* JQ_SUBMIT_... */
     bool is_put;
+    bool wants_results;
     int64_t put_timeout_ms; /* of all of them; not of items */
     uint32_t queue_size;
     char queue[JQ_NAME_MAX];
@@ -239,6 +244,7 @@ struct jq_start {
     struct jq_job_spec spec;
     bool is_direct;
     bool is_put;            /* an item: needs a future, and is direct */
+    bool wants_results;     /* has a future, whose end will be wanted */
     int64_t put_timeout_ms; /* how long a full queue may keep it: -1 for ever, 0 not at all */
     jq_ms put_until;        /* the same as an instant; 0 for 0 */
 };
@@ -361,6 +367,10 @@ void jq_wait_reconnected(struct jq_pending *p);
 JQ_MUST_USE enum jq_err jq_wait_reserve(struct jq_pending *p, struct jobq_future *future);
 /* The future has an id and a reserved interest: join it. `ask_for_it`: by a WAIT. */
 void jq_wait_join(struct jq_pending *p, struct jobq_future *future, bool ask_for_it);
+/* The same, of a SUBMIT whose results follow. True: the interest relies on it. */
+bool jq_wait_rely(struct jq_pending *p, struct jobq_future *future, struct jq_ask *submit);
+/* It is answered, and results follow: from now on it is a WAIT. */
+void jq_wait_follows(struct jq_pending *p, struct jq_ask *submit);
 /* Its CALL was told another id. ENOMEM: nothing has changed. */
 JQ_MUST_USE enum jq_err jq_wait_move(struct jq_pending *p, struct jobq_future *future, uint64_t id);
 void jq_wait_leave(struct jq_pending *p, struct jobq_future *future);

@@ -3,8 +3,8 @@
  * pending_submit.c - jobs on their way to the broker: gathered into frames, numbered, kept until
  * they are answered.
  *
- * A frame's records grow behind room for its head, which is written last, when the count and the
- * number are known: closing a frame copies nothing and cannot fail. */
+ * A frame's records grow behind room for its head and before room for its tail, which are written
+ * last, when the count and the number are known: closing a frame copies nothing and cannot fail. */
 #include <string.h>
 
 #include "client/pending.h"
@@ -13,6 +13,7 @@
 
 enum {
     HEAD_ROOM = 256, /* the fields of a SUBMIT before its records, a queue's name among them */
+    TAIL_BYTES = 1,  /* the fields of a SUBMIT behind its records: `results` */
     BATCH_BYTES_MIN = 1024, /* a frame's first allocation */
 };
 
@@ -64,11 +65,14 @@ static struct jq_frame *end_frame(struct jq_pending *p, const struct jq_batch *b
             .queue = jq_view(batch->queue, batch->queue_size),
             .flags = batch->flags,
             .jobs = { .count = batch->ask->u.submit.count }, /* the records are there already */
+            .results = batch->wants_results,
         },
     };
 
     JQ_CHECK(jq_msg_encode(&msg, &head) == JQ_OK && head.data == bytes);
+    head.size -= TAIL_BYTES;
     memcpy(batch->frame->buf.data + HEAD_ROOM - head.size, bytes, head.size);
+    jq_buf_append(&batch->frame->buf, bytes + head.size, TAIL_BYTES);
     return jq_frame_buf_end(batch->frame, HEAD_ROOM - head.size);
 }
 
@@ -157,6 +161,7 @@ static struct jq_batch *open_batch(struct jq_pending *p, const struct jq_start *
     ask->u.submit.is_put = start->is_put;
     batch->flags = start->flags;
     batch->is_put = start->is_put;
+    batch->wants_results = false;
     batch->put_timeout_ms = start->put_timeout_ms;
     batch->queue_size = (uint32_t)start->queue.size;
     memcpy(batch->queue, start->queue.data, start->queue.size);
@@ -178,6 +183,7 @@ static void add_job(struct jq_pending *p, struct jq_batch *batch, const struct j
         future->is_discarded = (start->spec.flags & JQ_JOB_DISCARD) != 0;
         jq_dlist_append(&ask->u.submit.futures, &future->in_ask);
     }
+    batch->wants_results |= start->wants_results;
     ask->u.submit.count++;
     ask->u.submit.started += !start->is_direct;
     ask->u.submit.bytes += bytes;
@@ -200,7 +206,7 @@ static bool is_company(const struct jq_batch *batch, const struct jq_start *star
 enum jq_err jq_pending_start(struct jq_pending *p, const struct jq_start *start,
                              struct jobq_future *future)
 {
-    const bool is_call = (start->flags & JQ_SUBMIT_CALL) != 0;
+    const bool needs_interest = start->wants_results || (start->flags & JQ_SUBMIT_CALL);
     struct jq_batch *batch = find_batch(p, start->queue);
 
     if (batch && !is_company(batch, start)) { /* one after the other, or they change places */
@@ -211,15 +217,15 @@ enum jq_err jq_pending_start(struct jq_pending *p, const struct jq_start *start,
         batch = open_batch(p, start);
     if (!batch)
         return JQ_ENOMEM;
-    if (is_call && future) /* so that its hint can be taken whatever happens */
+    if (needs_interest && future) /* so that its answer can be taken whatever happens */
         JQ_TRY(jq_wait_reserve(p, future));
     struct jq_buf *buf = &batch->frame->buf;
     const size_t before = buf->size;
     jq_job_spec_write(buf, &start->spec);
-    if (!jq_buf_ok(buf)) {
+    if (!jq_buf_ok(buf) || jq_buf_reserve(buf, TAIL_BYTES) != JQ_OK) {
         buf->size = before;
         buf->broken = false;
-        if (is_call && future)
+        if (needs_interest && future)
             jq_wait_leave(p, future);
         return JQ_ENOMEM;
     }
@@ -294,20 +300,37 @@ void jq_submit_failed(struct jq_pending *p, struct jq_ask *ask, enum jq_err err,
     jq_ask_free(p, ask);
 }
 
-/* The id of a future's job is known. ENOMEM: as before. */
-static enum jq_err set_id(struct jq_pending *p, struct jobq_future *future, uint64_t id)
+/* The id of a CALL's job is known. ENOMEM: as before. */
+static enum jq_err hint(struct jq_pending *p, struct jobq_future *future, uint64_t id)
 {
     if (jq_dlink_used(&future->in_interest))
         return future->id == id ? JQ_OK : jq_wait_move(p, future, id);
     future->id = id;
     if (future->interest)
-        jq_wait_join(p, future, future->ask == NULL);
+        jq_wait_join(p, future, false);
     return JQ_OK;
 }
 
+/* The job of a SUBMIT is the broker's. */
+static void leave_submit(struct jq_pending *p, struct jq_ask *ask, struct jobq_future *future,
+                         uint64_t id, bool results_follow)
+{
+    jq_dlist_remove(&future->in_ask);
+    future->ask = NULL;
+    future->id = id;
+    if (!future->interest)
+        return;
+    if (results_follow)
+        ask->u.submit.relying += jq_wait_rely(p, future, ask);
+    else if (future->is_wanted)
+        jq_wait_join(p, future, true);
+    else
+        jq_wait_leave(p, future);
+}
+
 /* One job of an answered SUBMIT or a hinted CALL; `future` may be NULL. */
-static enum jq_err take_ack(struct jq_pending *p, struct jobq_future *future, bool is_call,
-                            const struct jq_ack *ack)
+static enum jq_err take_ack(struct jq_pending *p, struct jq_ask *ask, struct jobq_future *future,
+                            bool results_follow, const struct jq_ack *ack)
 {
     if (ack->error != 0) {
         const enum jq_err err = ack->error < 0 ? (enum jq_err)ack->error : JQ_EPROTO;
@@ -320,12 +343,11 @@ static enum jq_err take_ack(struct jq_pending *p, struct jobq_future *future, bo
     }
     if (!future)
         return JQ_OK;
-    if (!is_call) {
-        jq_dlist_remove(&future->in_ask);
-        future->ask = NULL;
-    }
     future->is_created = ack->created != 0;
-    return set_id(p, future, ack->id);
+    if (ask->kind == JQ_ASK_CALL)
+        return hint(p, future, ack->id);
+    leave_submit(p, ask, future, ack->id, results_follow);
+    return JQ_OK;
 }
 
 static enum jq_err take_acks(struct jq_pending *p, struct jq_ask *ask,
@@ -342,7 +364,7 @@ static enum jq_err take_acks(struct jq_pending *p, struct jq_ask *ask,
         if (future && future->index != i)
             future = NULL;
         next = future ? jq_dlist_next(&ask->u.submit.futures, link) : link;
-        JQ_TRY(take_ack(p, future, ask->kind == JQ_ASK_CALL, &ack));
+        JQ_TRY(take_ack(p, ask, future, answer->results != 0, &ack));
         link = next;
         if (!link && !answer->each.count) /* the rest has no futures and no errors */
             break;
@@ -388,7 +410,10 @@ void jq_submit_submitted(struct jq_pending *p, struct jq_ask *ask, const struct 
         return;
     }
     uncount(p, ask);
-    jq_ask_free(p, ask);
+    if (answer->results)
+        jq_wait_follows(p, ask);
+    else
+        jq_ask_free(p, ask);
 }
 
 void jq_call_settled(struct jq_pending *p, struct jq_ask *ask)

@@ -4,6 +4,7 @@
  * result settles every future of its job. */
 #include <string.h>
 
+#include "client/link.h"
 #include "client/pending.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
@@ -25,6 +26,14 @@ enum jq_err jq_wait_reserve(struct jq_pending *p, struct jobq_future *future)
 static void give_back(struct jq_pending *p, struct jq_interest *interest)
 {
     jq_slab_give(&p->interest_slab, interest);
+}
+
+/* No interest relies on it any more. */
+static void end_ask(struct jq_pending *p, struct jq_ask *ask)
+{
+    if (ask->was_sent && ask->u.wait.has_more)
+        jq_pending_notice(p, JQ_MSG_UNWAIT, ask->correlation);
+    jq_ask_free(p, ask);
 }
 
 static void want_asked(struct jq_pending *p, struct jq_interest *interest)
@@ -51,6 +60,36 @@ void jq_wait_join(struct jq_pending *p, struct jobq_future *future, bool ask_for
         want_asked(p, found);
 }
 
+bool jq_wait_rely(struct jq_pending *p, struct jobq_future *future, struct jq_ask *submit)
+{
+    jq_wait_join(p, future, false);
+    struct jq_interest *interest = future->interest;
+    if (interest->ask)
+        return false;
+    jq_dlist_remove(&interest->in_unasked);
+    interest->ask = submit;
+    return true;
+}
+
+void jq_wait_follows(struct jq_pending *p, struct jq_ask *submit)
+{
+    const uint32_t users = submit->u.submit.relying, jobs = submit->u.submit.count;
+
+    jq_room_leave(p, submit); /* it was refused, but a copy of it was not */
+    jq_ask_resend_at(p, submit, JQ_NEVER);
+    jq_dlist_remove(&submit->in_unsent);
+    jq_dlist_remove(&submit->in_list);
+    jq_dlist_append(&p->others, &submit->in_list);
+    jq_frame_drop(&submit->frame);
+    submit->kind = JQ_ASK_WAIT;
+    submit->is_prompt = false;
+    submit->was_sent = true;
+    submit->u.wait.users = users;
+    submit->u.wait.has_more = users < jobs;
+    if (users == 0)
+        end_ask(p, submit);
+}
+
 static void leave_ask(struct jq_pending *p, struct jq_interest *interest)
 {
     struct jq_ask *ask = interest->ask;
@@ -58,9 +97,8 @@ static void leave_ask(struct jq_pending *p, struct jq_interest *interest)
     interest->ask = NULL;
     if (!ask || --ask->u.wait.users)
         return;
-    if (ask->was_sent)
-        jq_pending_notice(p, JQ_MSG_UNWAIT, ask->correlation);
-    jq_ask_free(p, ask);
+    ask->u.wait.has_more = true;
+    end_ask(p, ask);
 }
 
 /* All its futures have a CALL that brings the result. */
@@ -81,7 +119,7 @@ static void end_interest(struct jq_pending *p, struct jq_interest *interest, boo
     if (ask && is_answered) {
         interest->ask = NULL;
         if (--ask->u.wait.users == 0)
-            jq_ask_free(p, ask);
+            end_ask(p, ask);
     }
     leave_ask(p, interest);
     jq_dlist_remove(&interest->in_unasked);
@@ -131,6 +169,7 @@ struct jobq_future *jq_pending_new_future(struct jq_pending *p)
 
 enum jq_err jq_pending_want(struct jq_pending *p, struct jobq_future *future)
 {
+    future->is_wanted = true;
     if (future->is_ended || future->interest)
         return JQ_OK;
     JQ_TRY(jq_wait_reserve(p, future));
@@ -307,7 +346,7 @@ static void settle(struct jq_pending *p, struct jq_interest *interest,
         struct jq_ask *ask = interest->ask; /* it has done its work; CALLs still wait */
         interest->ask = NULL;
         if (--ask->u.wait.users == 0)
-            jq_ask_free(p, ask);
+            end_ask(p, ask);
     }
 }
 
@@ -332,7 +371,10 @@ void jq_wait_failed(struct jq_pending *p, struct jq_ask *ask, jq_ms now, enum jq
     size_t cursor = 0;
     struct jq_interest *interest;
 
-    if (err == JQ_EBUSY || err == JQ_ENOMEM) {
+    /* Of what was a SUBMIT no error is about the WAIT: it was a copy's. */
+    const bool was_submit = ask->correlation < JQ_LINK_CORRELATION;
+
+    if (err == JQ_EBUSY || err == JQ_ENOMEM || was_submit) {
         ask->resends = p->waits_refused++;
         p->ask_at = jq_ask_backoff(p, ask, now);
         ask_again(p, ask);

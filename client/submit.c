@@ -155,6 +155,13 @@ static struct jobq_future *new_future(struct jobq_client *client)
     return future;
 }
 
+/* Whoever has a future asks for its end, too. Not of items: they may wait for ever. */
+static bool wants_results(const struct jq_start *what)
+{
+    return !(what->flags & JQ_SUBMIT_CALL) &&
+           !jq_view_equal(what->spec.handler, jq_view_str(JQ_HANDLER_ITEM));
+}
+
 /* Lock held. What was prepared, with a new future when one is wanted. */
 static int start_prepared(struct jobq_client *client, const struct jq_start *what,
                           struct jobq_future **ret_future)
@@ -173,7 +180,7 @@ static int start_prepared(struct jobq_client *client, const struct jq_start *wha
 
 /* Lock held. */
 static int start_one(struct jobq_client *client, const struct jobq_job *job, uint64_t flags,
-                     bool is_direct, struct jobq_future **ret_future)
+                     bool is_direct, bool is_kept, struct jobq_future **ret_future)
 {
     struct jq_buf options = { 0 };
     struct jq_start what;
@@ -182,6 +189,7 @@ static int start_one(struct jobq_client *client, const struct jobq_job *job, uin
     if (rc == 0) {
         what.flags |= flags;
         what.is_direct = is_direct;
+        what.wants_results = is_kept && wants_results(&what);
         rc = start_prepared(client, &what, ret_future);
     }
     jq_buf_fini(&options);
@@ -193,7 +201,9 @@ int jobq_submit_start(struct jobq_client *client, const struct jobq_job *job,
 {
     const int rc = jq_client_enter(client);
 
-    return rc ? rc : jq_client_leave(client, start_one(client, job, 0, false, ret_future));
+    return rc ? rc
+              : jq_client_leave(client,
+                                start_one(client, job, 0, false, ret_future != NULL, ret_future));
 }
 
 int jobq_call(struct jobq_client *client, const struct jobq_job *job,
@@ -202,7 +212,8 @@ int jobq_call(struct jobq_client *client, const struct jobq_job *job,
     const uint64_t flags = ret_future ? JQ_SUBMIT_CALL : 0; /* nobody to give the result to */
     const int rc = jq_client_enter(client);
 
-    return rc ? rc : jq_client_leave(client, start_one(client, job, flags, false, ret_future));
+    return rc ? rc
+              : jq_client_leave(client, start_one(client, job, flags, false, false, ret_future));
 }
 
 /* ---- one, and waiting for it ---- */
@@ -219,7 +230,7 @@ static int submit(struct jobq_client *client, const struct jobq_job *job,
 {
     struct jobq_future *future = NULL;
 
-    int rc = start_one(client, job, 0, true, &future);
+    int rc = start_one(client, job, 0, true, ret_future != NULL, &future);
     if (rc != 0)
         return rc;
     rc = jq_client_await_patiently(client, is_answered, future);
@@ -298,6 +309,7 @@ static int start_many(struct jobq_client *client, const struct jobq_job *jobs, s
 
     for (size_t i = 0; rc == 0 && i < count; i++) {
         rc = prepare(client, job_at(jobs, i), &options, &what);
+        what.wants_results = rc == 0 && futures && wants_results(&what);
         if (rc == 0)
             rc = start(client, &what, futures ? futures[i] : NULL);
         if (rc != 0)

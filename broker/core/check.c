@@ -219,6 +219,26 @@ static void check_peers(const struct jq_core *core)
     }
 }
 
+/* C41 */
+static void check_late(const struct jq_core *core)
+{
+    jq_ms last = 0;
+
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->late, at));) {
+        const struct jq_peer *peer = JQ_ELEMENT(at, struct jq_peer, in_late);
+        JQ_CHECK(peer->acks && peer->acks->count > 0 && !jq_dlink_used(&peer->acks->link));
+        JQ_CHECK(peer->worker && !peer->worker->draining && peer->late_at >= last);
+        last = peer->late_at;
+    }
+    last = 0;
+    for (struct jq_dlink *at = NULL; (at = jq_dlist_next(&core->hints, at));) {
+        const struct jq_waiter *waiter = JQ_ELEMENT(at, struct jq_waiter, hint.link);
+        JQ_CHECK(jq_waiter_find(waiter->peer, waiter->correlation) == waiter);
+        JQ_CHECK(waiter->hint.at >= last);
+        last = waiter->hint.at;
+    }
+}
+
 /* C18: nothing is told before it is true. */
 static void check_outbox(const struct jq_core *core)
 {
@@ -275,6 +295,7 @@ void jq_core_check(const struct jq_core *core)
     check_clients(core);
     check_peers(core);
     check_outbox(core);
+    check_late(core);
     jq_check_life(core);
     check_events(core);
     check_batch(core);

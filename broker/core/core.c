@@ -97,6 +97,8 @@ struct jq_core *jq_core_new(const struct jq_core_conf *conf, uint64_t seed)
                                        &core->held,
                                        &core->watchers,
                                        &core->ready_out,
+                                       &core->hints,
+                                       &core->late,
                                        &core->resolving,
                                        &core->limits_in_order,
                                        &core->limits_open,
@@ -219,6 +221,7 @@ jq_ms jq_core_next_at(const struct jq_core *core)
         jq_limit_pending(core))
         at = jq_ms_min(at, core->now.mono); /* memory ran out */
     at = jq_ms_min(at, core->spill_retry_at);
+    at = jq_ms_min(at, jq_late_next_at(core));
     if (jq_purge_due(core))
         at = jq_ms_min(at, core->ghosts ? core->settled_at : core->now.mono);
     if (core->events.due)
@@ -231,6 +234,7 @@ jq_ms jq_core_next_at(const struct jq_core *core)
 static enum jq_err tick(struct jq_core *core)
 {
     jq_peer_tick(core);
+    jq_late_tick(core);
     JQ_TRY(jq_worker_tick(core));
     JQ_TRY(jq_timer_tick(core));
     JQ_TRY(jq_client_tick(core));

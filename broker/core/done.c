@@ -8,6 +8,8 @@
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 
+enum { LARGE_BYTES = 256 };
+
 static enum jq_job_state state_of(const struct jq_outcome *outcome)
 {
     switch ((enum jq_outcome_kind)outcome->kind) {
@@ -97,6 +99,14 @@ static enum jq_err finish(struct jq_core *core, struct jq_job *job,
     return JQ_OK;
 }
 
+/* The worker may have no room for more until it can forget this one. */
+static bool is_large(const struct jq_outcome *outcome)
+{
+    return outcome->reason.size + outcome->value.size + outcome->stdout_head.size +
+               outcome->stdout_tail.size + outcome->stderr_head.size + outcome->stderr_tail.size >
+           LARGE_BYTES;
+}
+
 static void acknowledge(struct jq_core *core, struct jq_peer *peer, uint64_t batch,
                         const struct jq_outcome *outcome)
 {
@@ -106,6 +116,7 @@ static void acknowledge(struct jq_core *core, struct jq_peer *peer, uint64_t bat
     if (!buf)
         return;
     jq_held_write(buf, &held);
+    peer->filling[JQ_FILL_ACKS]->is_urgent |= is_large(outcome);
     jq_tell_record_end(core, peer, JQ_FILL_ACKS);
 }
 

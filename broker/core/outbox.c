@@ -37,12 +37,20 @@ static struct jq_out *out_new(enum jq_effect_kind kind)
     return out;
 }
 
+static void becomes_true(struct jq_core *core, struct jq_out *out)
+{
+    if (out->tag == JQ_MSG_DONE_ACK)
+        jq_late_acks(core, out);
+    else
+        jq_dlist_append(&core->ready_out, &out->link);
+}
+
 /* Batches are asked for nearly in order: the place is found from the end. */
 static void enqueue(struct jq_core *core, struct jq_out *out, uint64_t batch)
 {
     out->batch = batch;
     if (batch <= core->durable) {
-        jq_dlist_append(&core->ready_out, &out->link);
+        becomes_true(core, out);
         return;
     }
     struct jq_dlink *at = jq_dlist_last(&core->held);
@@ -185,6 +193,8 @@ struct jq_buf *jq_tell_record(struct jq_core *core, struct jq_peer *peer, uint64
         return NULL;
     if (batch <= core->durable)
         batch = JQ_AT_ONCE;
+    if (fill == JQ_FILL_ACKS && batch == JQ_AT_ONCE && peer->acks)
+        peer->filling[fill] = peer->acks;
     struct jq_out *out = peer->filling[fill];
     const bool fits = out && out->correlation == correlation && out->batch == batch &&
                       out->count < JQ_JOBS_PER_FRAME && out->bytes.size < JQ_FRAME_SOFT;
@@ -213,6 +223,8 @@ void jq_tell_record_end(struct jq_core *core, struct jq_peer *peer, enum jq_fill
     if (out && jq_buf_ok(&out->bytes)) {
         out->count++;
         charge(core, peer, out);
+        if (fill == JQ_FILL_ACKS)
+            jq_late_grown(core, peer);
     } else {
         jq_break_peer(core, peer);
     }
@@ -277,7 +289,7 @@ void jq_outbox_release(struct jq_core *core)
             continue;
         }
         jq_dlist_remove(&out->link);
-        jq_dlist_append(&core->ready_out, &out->link);
+        becomes_true(core, out);
     }
 }
 
@@ -299,6 +311,23 @@ static void seal(const struct jq_core *core, struct jq_out *out)
     for (size_t i = 0; peer && i < sizeof peer->filling / sizeof peer->filling[0]; i++)
         if (peer->filling[i] == out)
             peer->filling[i] = NULL;
+}
+
+bool jq_out_merge(struct jq_core *core, struct jq_peer *peer, struct jq_out *into,
+                  struct jq_out *out)
+{
+    if (out->count == 0 || into->count + out->count > JQ_JOBS_PER_FRAME ||
+        jq_buf_reserve(&into->bytes, out->bytes.size) != JQ_OK)
+        return false;
+    jq_buf_append(&into->bytes, out->bytes.data, out->bytes.size);
+    into->count += out->count;
+    into->is_urgent |= out->is_urgent;
+    into->batch = JQ_AT_ONCE;
+    uncharge(core, out);
+    charge(core, peer, into);
+    seal(core, out);
+    out_free(out);
+    return true;
 }
 
 static enum jq_err encode_records(const struct jq_out *out, struct jq_buf *frame)

@@ -426,6 +426,23 @@ JQ_MUST_USE enum jq_err jq_ask_store(struct jq_core *core, const struct jq_read 
 void jq_batch_urge(struct jq_core *core, uint64_t batch);
 void jq_outbox_release(struct jq_core *core); /* what has become durable */
 void jq_outbox_free(struct jq_core *core);
+/* The records of `out`, which is freed, join those of `into`. False: they do not fit, or `out` is
+ * being filled. */
+bool jq_out_merge(struct jq_core *core, struct jq_peer *peer, struct jq_out *into,
+                  struct jq_out *out);
+
+/* ---- late.c ---- */
+/* The SUBMITTED of a CALL leaves in front of its first result, or by time. */
+void jq_hint_begin(struct jq_core *core, struct jq_waiter *waiter,
+                   const struct jq_request *request);
+void jq_hint_tell(struct jq_core *core, struct jq_waiter *waiter, uint64_t batch); /* if not yet */
+void jq_hint_drop(struct jq_waiter *waiter);
+/* A frame of DONE_ACK is true from now on, and leaves when it is due. */
+void jq_late_acks(struct jq_core *core, struct jq_out *out);
+void jq_late_grown(struct jq_core *core, struct jq_peer *peer); /* more may have joined it */
+void jq_late_flush(struct jq_core *core, struct jq_peer *peer);
+jq_ms jq_late_next_at(const struct jq_core *core);
+void jq_late_tick(struct jq_core *core);
 
 /* ---- peer.c ---- */
 struct jq_peer *jq_peer_find(const struct jq_core *core, uint64_t id);
@@ -518,9 +535,11 @@ bool jq_grants_open(const struct jq_core *core); /* fences may be shown, and wor
 JQ_MUST_USE enum jq_err jq_done_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 JQ_MUST_USE enum jq_err jq_wait_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 void jq_unwait_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
-/* A waiter for these jobs, in memory or not; for WAIT and CALL. Sorts `ids`. */
+/* A waiter for these jobs of a SUBMIT, in memory or not: of a CALL, or one whose SUBMITTED leaves
+ * with batch `after`, and nothing of this before it. Sorts `ids`. */
 JQ_MUST_USE enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer,
-                                      uint64_t correlation, uint64_t *ids, uint32_t count);
+                                      const struct jq_request *request, bool is_call,
+                                      uint64_t after, uint64_t *ids, uint32_t count);
 /* It may wait for so many more jobs. */
 bool jq_wait_allowed(const struct jq_core *core, const struct jq_peer *peer, uint32_t count);
 void jq_wait_ended(struct jq_core *core, struct jq_job *job); /* tell all who wait */
@@ -529,8 +548,6 @@ void jq_waiter_free(struct jq_waiter *waiter);
 void jq_waiters_free(struct jq_peer *peer); /* all of a connection that ends */
 struct jq_waiter *jq_waiter_find(const struct jq_peer *peer, uint64_t correlation);
 void jq_waiter_settle(struct jq_waiter *waiter); /* frees it when nothing is left to wait for */
-void jq_wait_tell(struct jq_core *core, struct jq_peer *peer, uint64_t correlation, uint64_t batch,
-                  const struct jq_result *result);
 JQ_MUST_USE enum jq_err jq_cancel_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 /* One job, at the asking of a client or as its owner is lost. `ret_state`: the state it has now. */
 JQ_MUST_USE enum jq_err jq_cancel_job(struct jq_core *core, struct jq_job *job,

@@ -256,6 +256,7 @@ void jq_peer_drop(struct jq_core *core, struct jq_peer *peer)
     struct jq_dlink *link;
 
     jq_waiters_free(peer);
+    jq_late_flush(core, peer); /* to nobody */
     while ((link = jq_dlist_first(&peer->joins)))
         jq_joiner_free(JQ_ELEMENT(link, struct jq_joiner, in_peer));
     while ((link = jq_dlist_first(&peer->gets)))

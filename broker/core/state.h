@@ -265,7 +265,10 @@ struct jq_peer {
     struct jq_dlist watchers;      /* struct jq_watcher.in_peer */
     struct jq_out *filling[3];     /* frames of records that more may join, by enum jq_fill */
     uint64_t out_bytes;            /* of frames for it that have not been taken */
-    bool broken;                   /* memory ran out while telling it something */
+    struct jq_out *acks;           /* DONE_ACK that leaves at late_at, or before; may be NULL */
+    jq_ms late_at;
+    struct jq_dlink in_late; /* core->late */
+    bool broken;             /* memory ran out while telling it something */
     struct jq_dlink in_broken;
 };
 
@@ -302,7 +305,6 @@ struct jq_request {
     uint64_t number;
     uint64_t first_id;
     uint32_t count;
-    bool call;
     bool at_once;   /* answered before it is durable: its queue is relaxed, or in memory alone */
     bool loose;     /* never stored */
     bool stored;    /* PUT in a batch that has been taken */
@@ -326,12 +328,20 @@ struct jq_client {
     struct jq_heap_node in_due;
 };
 
-/* One WAIT, or CALL. */
+/* One WAIT, or CALL, or SUBMIT whose results are wanted. */
 struct jq_waiter {
     struct jq_peer *peer;
     uint64_t correlation;
-    uint32_t states;       /* that it waits for beside the end, bit per state */
-    uint64_t token;        /* tells it from an earlier one of the same correlation */
+    uint32_t states; /* that it waits for beside the end, bit per state */
+    uint64_t token;  /* tells it from an earlier one of the same correlation */
+    uint64_t after;  /* batch of the SUBMITTED that nothing may overtake */
+    struct {
+        struct jq_dlink link; /* core->hints; unused: told, or not a CALL */
+        jq_ms at;             /* told then, unless a result is told before */
+        uint64_t first_id;
+        uint32_t count;
+        struct jq_blob *each;
+    } hint;
     struct jq_dlist links; /* struct jq_wait_link.in_waiter */
     uint32_t lookups;      /* reads of the store under way for it */
 };
@@ -416,13 +426,14 @@ enum jq_fill { JQ_FILL_GRANTS, JQ_FILL_RESULTS, JQ_FILL_ACKS };
 
 /* A frame, or an effect of another kind, on its way out. */
 struct jq_out {
-    struct jq_dlink link; /* core->ready_out, or core->held until `batch` is durable */
+    struct jq_dlink link; /* core->ready_out, or core->held until `batch` is durable, or a peer's */
     enum jq_effect_kind kind;
     uint64_t peer;
     uint64_t batch;
     enum jq_tag tag; /* of a frame of records; 0: `bytes` is the frame */
     uint64_t correlation;
     uint32_t count;
+    bool is_urgent;             /* DONE_ACK: not to be late */
     struct jq_watcher *watcher; /* EVENTS */
     struct jq_buf bytes;
     size_t charged;      /* of them, in the peer's out_bytes */
@@ -515,6 +526,8 @@ struct jq_core {
 
     struct jq_dlist held;      /* struct jq_out, by batch */
     struct jq_dlist ready_out; /* struct jq_out */
+    struct jq_dlist hints;     /* struct jq_waiter, by hint.at */
+    struct jq_dlist late;      /* struct jq_peer with `acks`, by late_at */
 
     /* counters of STATS, since the start */
     struct {

@@ -92,33 +92,20 @@ static enum jq_err validate(const struct jq_core *core, const struct jq_submit *
 
 /* ---- answering ---- */
 
-static enum jq_err answer(struct jq_core *core, struct jq_peer *peer,
-                          const struct jq_request *request, bool call)
+static struct jq_records each_of(const struct jq_request *request)
 {
-    const struct jq_records each = {
+    return (struct jq_records){
         .count = request->each ? request->count : 0,
         .bytes = jq_blob_view(request->each),
     };
-    const struct jq_msg msg = {
-        .tag = JQ_MSG_SUBMITTED,
-        .correlation = request->number,
-        .u.submitted = {
-            .durable = !call,
-            .first_id = request->first_id,
-            .count = request->count,
-            .each = each,
-        },
-    };
-    jq_tell(core, peer,
-            call               ? JQ_AT_ONCE
-            : request->at_once ? jq_batch_loose(core)
-                               : request->batch,
-            &msg);
-    if (!call)
-        return JQ_OK;
+}
 
+/* RESULTS of the same number follow; not before batch `after`. */
+static enum jq_err wait_for(struct jq_core *core, struct jq_peer *peer,
+                            const struct jq_request *request, bool is_call, uint64_t after)
+{
     uint64_t *ids = jq_alloc(request->count * sizeof *ids);
-    struct jq_reader r = jq_records_reader(each);
+    struct jq_reader r = jq_records_reader(each_of(request));
     struct jq_ack ack;
     uint32_t count = 0;
     if (!ids)
@@ -129,9 +116,33 @@ static enum jq_err answer(struct jq_core *core, struct jq_peer *peer,
         else if (jq_ack_next(&r, &ack) && ack.error == JQ_OK)
             ids[count++] = ack.id;
     }
-    const enum jq_err err = jq_wait_start(core, peer, request->number, ids, count);
+    const enum jq_err err = jq_wait_start(core, peer, request, is_call, after, ids, count);
     jq_free(ids);
     return err;
+}
+
+/* What was promised to `request`; `submit` is what asks now. */
+static enum jq_err answer(struct jq_core *core, struct jq_peer *peer,
+                          const struct jq_request *request, const struct jq_submit *submit)
+{
+    const bool waits = submit->results && jq_wait_allowed(core, peer, request->count);
+    const uint64_t batch = request->at_once ? jq_batch_loose(core) : request->batch;
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_SUBMITTED,
+        .correlation = request->number,
+        .u.submitted = {
+            .durable = 1,
+            .first_id = request->first_id,
+            .count = request->count,
+            .each = each_of(request),
+            .results = waits,
+        },
+    };
+
+    if (submit->flags & JQ_SUBMIT_CALL)
+        return wait_for(core, peer, request, true, JQ_AT_ONCE);
+    jq_tell(core, peer, batch, &msg);
+    return waits ? wait_for(core, peer, request, false, batch) : JQ_OK;
 }
 
 /* ---- accepting ---- */
@@ -302,7 +313,6 @@ static enum jq_err accept_all(struct jq_core *core, struct jq_client *client, ui
     request->number = number;
     request->first_id = core->meta.next_id;
     request->count = submit->jobs.count;
-    request->call = (submit->flags & JQ_SUBMIT_CALL) != 0;
     request->made_at = core->now.wall;
     request->at_once = a.queue->durability != JQ_DURABILITY_FULL;
     request->loose = a.queue->durability == JQ_DURABILITY_MEMORY;
@@ -316,7 +326,7 @@ static enum jq_err accept_all(struct jq_core *core, struct jq_client *client, ui
     jq_client_request_add(client, request);
     a.request = NULL;
     accepting_fini(&a);
-    return client->peer ? answer(core, client->peer, request, request->call) : JQ_OK;
+    return client->peer ? answer(core, client->peer, request, submit) : JQ_OK;
 }
 
 /* ---- what only the store knows ---- */
@@ -413,7 +423,7 @@ enum jq_err jq_submit_apply(struct jq_core *core, struct jq_peer *peer, const st
     const struct jq_request *request = jq_client_request(client, number);
     if (request) {
         core->count.resent++;
-        return answer(core, peer, request, (msg->u.submit.flags & JQ_SUBMIT_CALL) != 0);
+        return answer(core, peer, request, &msg->u.submit);
     }
     if (number <= client->answered) {
         jq_tell_error(core, peer, number, JQ_EALREADY,

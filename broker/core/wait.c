@@ -29,6 +29,7 @@ static void discard(struct jq_waiter *waiter)
 
     while ((at = jq_dlist_first(&waiter->links)))
         link_free(JQ_ELEMENT(at, struct jq_wait_link, in_waiter));
+    jq_hint_drop(waiter);
     jq_free(waiter);
 }
 
@@ -53,15 +54,19 @@ void jq_waiter_settle(struct jq_waiter *waiter)
         jq_waiter_free(waiter);
 }
 
-void jq_wait_tell(struct jq_core *core, struct jq_peer *peer, uint64_t correlation, uint64_t batch,
-                  const struct jq_result *result)
+static void tell(struct jq_core *core, struct jq_waiter *waiter, uint64_t batch,
+                 const struct jq_result *result)
 {
-    struct jq_buf *buf = jq_tell_record(core, peer, batch, JQ_FILL_RESULTS, correlation);
+    if (batch < waiter->after)
+        batch = waiter->after;
+    jq_hint_tell(core, waiter, batch);
+    struct jq_buf *buf =
+        jq_tell_record(core, waiter->peer, batch, JQ_FILL_RESULTS, waiter->correlation);
 
     if (!buf)
         return;
     jq_result_write(buf, result);
-    jq_tell_record_end(core, peer, JQ_FILL_RESULTS);
+    jq_tell_record_end(core, waiter->peer, JQ_FILL_RESULTS);
 }
 
 void jq_wait_ended(struct jq_core *core, struct jq_job *job)
@@ -75,7 +80,7 @@ void jq_wait_ended(struct jq_core *core, struct jq_job *job)
     while ((at = jq_dlist_first(&job->waits))) {
         struct jq_wait_link *link = JQ_ELEMENT(at, struct jq_wait_link, in_job);
         struct jq_waiter *waiter = link->waiter;
-        jq_wait_tell(core, waiter->peer, waiter->correlation, job->end_batch, &result);
+        tell(core, waiter, job->end_batch, &result);
         link_free(link);
         jq_waiter_settle(waiter);
     }
@@ -95,7 +100,7 @@ void jq_wait_moved(struct jq_core *core, struct jq_job *job)
             return; /* from here on all wait for its end */
         if (!(waiter->states & 1u << job->state))
             continue;
-        jq_wait_tell(core, waiter->peer, waiter->correlation, jq_batch_number(core), &result);
+        tell(core, waiter, jq_batch_number(core), &result);
         link_free(link);
         jq_waiter_settle(waiter);
     }
@@ -146,7 +151,7 @@ static void loaded(struct jq_core *core, struct jq_lookup *lookup)
             jq_result_of_loaded(core, job, &result);
         else
             result.error = lookup->err != JQ_OK ? lookup->err : jq_absent(core, lookup->ids[i]);
-        jq_wait_tell(core, peer, lookup->correlation, JQ_AT_ONCE, &result);
+        tell(core, waiter, JQ_AT_ONCE, &result);
     }
     /* The rest would have been too much at once. */
     if (look_up(core, waiter, lookup->ids + i, lookup->count - i) != JQ_OK)
@@ -194,7 +199,7 @@ static enum jq_err wait_for(struct jq_core *core, struct jq_waiter *waiter, stru
 
     if (is_reached(waiter, job, &batch)) {
         jq_result_of_job(job, &result);
-        jq_wait_tell(core, waiter->peer, waiter->correlation, batch, &result);
+        tell(core, waiter, batch, &result);
         return JQ_OK;
     }
     struct jq_wait_link *link = jq_alloc_zero(1, sizeof *link);
@@ -222,7 +227,7 @@ static enum jq_err wait_for_all(struct jq_core *core, struct jq_waiter *waiter, 
             JQ_TRY(wait_for(core, waiter, job));
         } else if (jq_absent(core, ids[i]) == JQ_ENOENT) {
             const struct jq_result unknown = { .id = ids[i], .error = JQ_ENOENT };
-            jq_wait_tell(core, waiter->peer, waiter->correlation, JQ_AT_ONCE, &unknown);
+            tell(core, waiter, JQ_AT_ONCE, &unknown);
         } else {
             absent[absent_count++] = ids[i];
         }
@@ -236,7 +241,8 @@ bool jq_wait_allowed(const struct jq_core *core, const struct jq_peer *peer, uin
 }
 
 static enum jq_err start(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                         uint32_t states, uint64_t *ids, uint32_t count)
+                         uint32_t states, uint64_t after, const struct jq_request *hint,
+                         uint64_t *ids, uint32_t count)
 {
     struct jq_waiter *waiter = jq_waiter_find(peer, correlation);
 
@@ -259,6 +265,11 @@ static enum jq_err start(struct jq_core *core, struct jq_peer *peer, uint64_t co
     waiter->correlation = correlation;
     waiter->states = states;
     waiter->token = ++core->next_token;
+    waiter->after = after;
+    if (hint)
+        jq_hint_begin(core, waiter, hint);
+    if (count == 0) /* each of its jobs was refused */
+        jq_hint_tell(core, waiter, JQ_AT_ONCE);
     jq_dlist_init(&waiter->links);
     JQ_CHECK(jq_map_put(&peer->waits, correlation, waiter) == JQ_OK);
     const enum jq_err err = wait_for_all(core, waiter, ids, count, absent);
@@ -270,10 +281,11 @@ static enum jq_err start(struct jq_core *core, struct jq_peer *peer, uint64_t co
     return err;
 }
 
-enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
+enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer,
+                          const struct jq_request *request, bool is_call, uint64_t after,
                           uint64_t *ids, uint32_t count)
 {
-    return start(core, peer, correlation, 0, ids, count);
+    return start(core, peer, request->number, 0, after, is_call ? request : NULL, ids, count);
 }
 
 enum jq_err jq_wait_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
@@ -286,8 +298,8 @@ enum jq_err jq_wait_apply(struct jq_core *core, struct jq_peer *peer, const stru
     }
     JQ_TRY(jq_ids_of(msg->u.wait.jobs, &ids));
     const enum jq_err err =
-        start(core, peer, msg->correlation, (uint32_t)msg->u.wait.states & LIVE_STATES, ids,
-              msg->u.wait.jobs.count);
+        start(core, peer, msg->correlation, (uint32_t)msg->u.wait.states & LIVE_STATES, JQ_AT_ONCE,
+              NULL, ids, msg->u.wait.jobs.count);
     jq_free(ids);
     return err;
 }

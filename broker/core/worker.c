@@ -287,6 +287,8 @@ enum jq_err jq_worker_credit(struct jq_core *core, struct jq_peer *peer, const s
     if (msg->u.credit.total > worker->credit)
         worker->credit = msg->u.credit.total;
     worker->draining = msg->u.credit.draining != 0;
+    if (worker->draining)
+        jq_late_flush(core, peer); /* it waits for them alone */
     jq_worker_idle(core, worker);
     return JQ_OK;
 }

@@ -471,6 +471,7 @@ void driver_submit(struct driver *d, uint64_t client, struct driver_submit submi
             .queue = jq_view_str(submit.queue ? submit.queue : "default"),
             .flags = submit.flags,
             .jobs = jq_records_of(submit.count, &jobs),
+            .results = submit.results,
         },
     };
     driver_apply(d, client, &msg);

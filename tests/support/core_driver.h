@@ -84,6 +84,7 @@ struct driver_submit {
     const struct jq_job_options *options;
     int32_t priority;
     uint32_t count; /* 0 counts as 1 */
+    bool results;
 };
 void driver_submit(struct driver *d, uint64_t client, struct driver_submit submit);
 void driver_wait(struct driver *d, uint64_t client, uint64_t correlation, uint64_t id);

@@ -250,6 +250,8 @@ static const struct fb_request *accept_jobs(struct fake_broker *fb, uint64_t ses
 static void on_submit(struct fake_broker *fb, const struct fb_peer *peer, const struct jq_msg *msg)
 {
     const bool call = (msg->u.submit.flags & JQ_SUBMIT_CALL) != 0;
+    const bool has_room = fb->waits_count + msg->u.submit.jobs.count <= WAITS_MAX;
+    const bool waits = call || (msg->u.submit.results && !fb->faults.no_results && has_room);
     const struct fb_request *request = find_request(fb, peer->session, msg->correlation);
 
     fb->counts.submits++;
@@ -270,10 +272,13 @@ static void on_submit(struct fake_broker *fb, const struct fb_peer *peer, const 
     const struct jq_msg answer = {
         .tag = JQ_MSG_SUBMITTED,
         .correlation = msg->correlation,
-        .u.submitted = { .durable = !call, .first_id = request->first_id, .count = request->count },
+        .u.submitted = { .durable = !call,
+                         .first_id = request->first_id,
+                         .count = request->count,
+                         .results = waits },
     };
     say(fb, &peer->route, &answer);
-    for (uint32_t i = 0; call && i < request->count; i++) {
+    for (uint32_t i = 0; waits && i < request->count; i++) {
         const uint64_t id = request->first_id + i;
         wait_for(fb, &peer->route, msg->correlation, &id, 1);
     }

@@ -39,6 +39,7 @@ struct fb_faults {
     unsigned busy;         /* requests that are answered ERROR(BUSY) */
     bool silent;           /* hears all, says nothing */
     bool other_version;    /* refuses every HELLO */
+    bool no_results;       /* is older: results have to be waited for */
     bool item_at_unwait;   /* GETs get their item when they are withdrawn, behind the UNWAIT */
     bool item_after_pong;  /* or behind the second PONG that follows */
 };

@@ -87,6 +87,7 @@ static void a_quarantined_job_lost_its_worker(void **state)
 static void a_wait_that_is_too_short_times_out_and_can_be_taken_up_again(void **state)
 {
     (void)state;
+    fb_fault(fixture.fb, (struct fb_faults){ .no_results = true });
     struct jobq_future *future = submit("hold");
     const struct jobq_result *result = NULL;
 
@@ -135,9 +136,8 @@ static void started_jobs_share_frames_and_a_flush_waits_for_them(void **state)
 
 enum { MANY = 20000 };
 
-static void many_jobs_and_their_ends(void **state)
+static void expect_many_ends(void)
 {
-    (void)state;
     static struct jobq_job jobs[MANY];
     static struct jobq_future *futures[MANY];
     size_t failed = 99, index = 99;
@@ -153,6 +153,21 @@ static void many_jobs_and_their_ends(void **state)
         assert_int_equal(jobq_future_id(futures[i]), i + 1);
         jobq_future_free(&futures[i]);
     }
+}
+
+static void many_jobs_and_their_ends_need_no_wait(void **state)
+{
+    (void)state;
+    expect_many_ends();
+    assert_int_equal(fb_counts(fixture.fb).waits, 0);
+}
+
+static void many_jobs_of_an_older_broker_are_waited_for(void **state)
+{
+    (void)state;
+    fb_fault(fixture.fb, (struct fb_faults){ .no_results = true });
+    expect_many_ends();
+    assert_true(fb_counts(fixture.fb).waits > 0);
 }
 
 static void waiting_for_nothing_is_done_or_invalid(void **state)
@@ -357,7 +372,8 @@ int main(void)
         TEST(a_wait_that_is_too_short_times_out_and_can_be_taken_up_again),
         TEST(a_call_brings_the_result_without_a_wait),
         TEST(started_jobs_share_frames_and_a_flush_waits_for_them),
-        TEST(many_jobs_and_their_ends),
+        TEST(many_jobs_and_their_ends_need_no_wait),
+        TEST(many_jobs_of_an_older_broker_are_waited_for),
         TEST(waiting_for_nothing_is_done_or_invalid),
         TEST(an_attached_future_waits_for_anybodys_job),
         TEST(a_cancel_ends_the_job),

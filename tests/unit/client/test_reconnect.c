@@ -85,9 +85,8 @@ static void a_forgotten_connection_says_hello_and_repeats_what_is_unanswered(voi
     jobq_close(&client);
 }
 
-static void a_broker_that_restarts_loses_nothing(void **state)
+static void expect_nothing_lost(struct fake_broker *fb)
 {
-    struct fake_broker *fb = *state;
     struct jobq_client *client = fb_client(fb, FB_WAIT_MS);
     struct jobq_future *futures[50];
     const struct jobq_job job = fb_job("hold");
@@ -118,6 +117,17 @@ static void a_broker_that_restarts_loses_nothing(void **state)
     for (int i = 0; i < 50; i++)
         jobq_future_free(&futures[i]);
     jobq_close(&client);
+}
+
+static void a_broker_that_restarts_loses_nothing(void **state)
+{
+    expect_nothing_lost(*state);
+}
+
+static void an_older_broker_that_restarts_loses_nothing(void **state)
+{
+    fb_fault(*state, (struct fb_faults){ .no_results = true });
+    expect_nothing_lost(*state);
 }
 
 /* Connected, and deaf: only a new connection can help. */
@@ -286,6 +296,7 @@ int main(void)
         TEST(a_busy_broker_gets_the_submit_later),
         TEST(a_forgotten_connection_says_hello_and_repeats_what_is_unanswered),
         TEST(a_broker_that_restarts_loses_nothing),
+        TEST(an_older_broker_that_restarts_loses_nothing),
         TEST(a_silent_broker_is_connected_to_anew),
         TEST(waiting_for_a_broker_that_is_gone_is_idle),
         TEST(a_waiting_client_pings_and_stays),

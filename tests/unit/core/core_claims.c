@@ -17,6 +17,12 @@ int claim_tear_down(void **state)
     return 0;
 }
 
+void claim_late(struct driver *d)
+{
+    assert_true(jq_core_next_at(d->core) <= d->now.mono + 5);
+    driver_tick(d, 5);
+}
+
 void claim_drop(struct driver *d, uint64_t peer, enum jq_tag tag)
 {
     struct driver_frame frame = driver_expect(d, peer, tag);

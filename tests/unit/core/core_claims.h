@@ -18,6 +18,8 @@
 
 int claim_set_up(void **state);
 int claim_tear_down(void **state);
+/* What is told a moment late comes now. */
+void claim_late(struct driver *d);
 void claim_drop(struct driver *d, uint64_t peer, enum jq_tag tag);
 int64_t claim_expect_error(struct driver *d, uint64_t peer);
 uint64_t claim_submitted_id(struct driver *d, uint64_t client);

@@ -119,6 +119,9 @@ static void read_results(struct world *w, struct client *client, const struct jq
             return; /* of the session that ended */
         request = &client->requests[msg->correlation % REQUESTS_MAX];
         request->results += msg->u.results.results.count;
+        assert_true((request->flags & JQ_SUBMIT_CALL) || request->wants_results);
+        /* Whose ids are not known yet nobody could tell apart. */
+        assert_true((request->flags & JQ_SUBMIT_CALL) || request->first_id || request->key_id);
     }
     for (struct jq_reader r = jq_records_reader(msg->u.results.results);
          jq_result_next(&r, &result);)

@@ -25,6 +25,7 @@ struct request {
     uint64_t first_id; /* 0: not told yet */
     uint32_t count, results;
     uint64_t flags, job_flags;
+    bool wants_results;
     const char *key;
     uint64_t key_id; /* 0: not told yet */
 };

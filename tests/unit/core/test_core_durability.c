@@ -180,6 +180,7 @@ static void how_a_memory_job_ended_is_told_at_once_to_all_who_wait(void **state)
     driver_commit(d);
     claim_drop(d, client, JQ_MSG_JOINED);
     claim_drop(d, client, JQ_MSG_EVENTS);
+    claim_late(d);
     claim_drop(d, worker, JQ_MSG_DONE_ACK);
     driver_wait(d, client, 50, id); /* nobody knows any more */
     driver_commit(d);

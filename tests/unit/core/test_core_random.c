@@ -52,6 +52,7 @@ static void new_request(struct world *w, struct request *ret)
     *ret = (struct request){
         .count = 1 + (uint32_t)jq_rng_below(&w->rng, 4),
         .flags = one_in(w, 3) ? JQ_SUBMIT_CALL : 0,
+        .wants_results = one_in(w, 2),
         .job_flags = one_in(w, 4)   ? JQ_JOB_DISCARD
                      : one_in(w, 6) ? JQ_JOB_TIE
                                     : 0,
@@ -91,6 +92,7 @@ static void client_submits(struct world *w, struct client *client)
                                           .answered = client->answered,
                                           .count = request->count,
                                           .flags = request->flags,
+                                          .results = request->wants_results,
                                           .job_flags = request->job_flags,
                                           .key = request->key });
 }

@@ -169,6 +169,7 @@ static void a_retry_is_durable_before_it_is_acknowledged_and_survives(void **sta
     driver_frame_free(&frame);
     driver_done(d, worker, held, JQ_OUTCOME_EXITED, 1);
     driver_commit(d);
+    claim_late(d);
     frame = driver_expect(d, worker, JQ_MSG_DONE_ACK);
     assert_int_equal(frame.msg.u.done_ack.each.count, 1);
     assert_int_equal(frame.msg.u.done_ack.fenced.count, 0);

@@ -117,6 +117,7 @@ static void a_running_job_is_readopted_after_a_restart_and_not_run_again(void **
     assert_false(driver_has(d, worker, JQ_MSG_GRANTS));
     driver_done(d, worker, held, JQ_OUTCOME_EXITED, 0);
     driver_commit(d);
+    claim_late(d);
     claim_drop(d, worker, JQ_MSG_DONE_ACK);
     client = driver_client(d, 70);
     assert_int_equal(claim_state_of(d, client, 1), JQ_SUCCEEDED);

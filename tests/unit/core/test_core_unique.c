@@ -123,6 +123,7 @@ static void a_caller_that_comes_second_gets_the_result_of_the_first(void **state
         d, other,
         (struct driver_submit){ .number = 1, .flags = JQ_SUBMIT_CALL, .options = &options });
     driver_commit(d);
+    claim_late(d);
     claim_drop(d, other, JQ_MSG_SUBMITTED);
     const uint64_t worker = driver_worker(d, 3, 1);
     claim_run(d, worker, first, 0);
