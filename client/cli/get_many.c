@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -84,20 +83,19 @@ static const char *delimiter(const struct jq_get_values *values, size_t *ret_siz
     return text;
 }
 
-/* As it is to be written. 0 or an errno. */
+static ssize_t keep(void *arg, const char *data, size_t size)
+{
+    jq_buf_append(arg, data, size);
+    return (ssize_t)size;
+}
+
+/* As it is to be written, without a look at the item afterwards. 0 or an errno. */
 static int format_json(struct many *m, size_t at)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    int error = out ? jq_get_write_json(m->items[at], m->dues[at], out) : errno;
+    FILE *out = fopencookie(&m->bytes, "w", (cookie_io_functions_t){ .write = keep });
+    const int error = out ? jq_get_write_json(m->items[at], m->dues[at], out) : errno;
 
-    if (out && fclose(out) != 0 && !error)
-        error = errno;
-    if (!error)
-        jq_buf_append(&m->bytes, text, size);
-    free(text);
-    return error;
+    return out && fclose(out) != 0 && !error ? errno : error;
 }
 
 static int format(struct many *m, size_t at)
