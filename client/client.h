@@ -71,6 +71,11 @@ JQ_MUST_USE int jq_client_await_patiently(struct jobq_client *client, jq_ready_f
  * with the lock held), patiently. *ret_answer: the caller's, with `is_repeated`, also on error. */
 int jq_client_request(struct jobq_client *client, const struct jq_msg *msg,
                       struct jq_answer *ret_answer);
+/* Takes a job that is valid in all its fields, with a future that is not in use yet, or NULL. Waits
+ * only when too much is on its way already. On error nothing was taken. Lock held. */
+int jq_client_start(struct jobq_client *client, const struct jq_start *what,
+                    struct jobq_future *future);
+struct jobq_future *jq_client_new_future(struct jobq_client *client); /* NULL: the detail is set */
 /* Reads and sends what can be now, if nobody else does. Lock held. */
 void jq_client_progress(struct jobq_client *client);
 /* There is something new to send: whoever polls must know. Lock held. */

@@ -61,38 +61,68 @@ static int await_item(struct jobq_client *client, struct jq_ask *ask, int64_t ti
 }
 
 /* What the broker answered. */
-static int take_item(struct jobq_client *client, struct jq_ask *ask, struct jobq_item **ret_item)
+static int take_items(struct jobq_client *client, struct jq_ask *ask, size_t max,
+                      struct jobq_item **ret_items, size_t *ret_count)
 {
+    size_t count = 0;
+
     if (ask->u.one.err != JQ_OK)
         return jq_client_fail_view(client, ask->u.one.err, ask->u.one.msg.u.error.text);
-    struct jobq_item *item = jq_pending_take_item(&client->pending, ask);
-    if (!item)
+    for (struct jobq_item *item; count < max && (item = jq_pending_take_item(ask)); count++) {
+        item->client = client;
+        ret_items[count] = item;
+    }
+    if (count == 0)
         return jq_client_fail_view(client, JOBQ_EPROTO, jq_view(NULL, 0));
-    item->client = client;
-    *ret_item = item;
+    *ret_count = count;
     return 0;
 }
 
-static int get(struct jobq_queue *queue, int64_t timeout_ms, struct jobq_item **ret_item)
+static bool may_get(void *arg)
+{
+    const struct jq_pending *p = arg;
+
+    return p->items_count + p->gets < JQ_HELD_MAX || jq_dlist_empty(&p->leaving);
+}
+
+/* Those that leave make room. */
+static int ask_for(struct jobq_client *client, const struct jq_get *get, struct jq_ask **ret_ask)
+{
+    struct jq_pending *p = &client->pending;
+    enum jq_err err = jq_pending_get(p, get, ret_ask);
+
+    if (err == JQ_EBUSY && !jq_dlist_empty(&p->leaving)) {
+        const int rc = jq_client_await_patiently(client, may_get, p);
+        if (rc != 0)
+            return rc;
+        err = jq_pending_get(p, get, ret_ask);
+    }
+    if (err == JQ_EBUSY)
+        return jq_client_fail(client, JOBQ_EBUSY, "this client holds %d items: settle some first",
+                              JQ_HELD_MAX);
+    return err == JQ_OK ? 0 : jq_client_fail_view(client, err, jq_view(NULL, 0));
+}
+
+/* Up to `max` in one answer; of a `count` of 0 it is one item, for brokers of any age. */
+static int get(struct jobq_queue *queue, uint64_t count, int64_t timeout_ms,
+               struct jobq_item **ret_items, size_t *ret_count)
 {
     struct jobq_client *client = queue->client;
     const struct jq_get msg = { .queue = jq_queue_name(queue),
                                 .wait = timeout_ms != 0,
-                                .lease_ms = queue->lease_ms };
+                                .lease_ms = queue->lease_ms,
+                                .count = count };
     struct jq_ask *ask = NULL;
     jq_ms until;
 
-    if (!ret_item || !jq_client_until(timeout_ms, &until))
+    if (!ret_items || !ret_count || !jq_client_until(timeout_ms, &until))
         return jq_client_fail(client, JOBQ_EINVAL, "no place for an item, or a timeout below -1");
-    const enum jq_err err = jq_pending_get(&client->pending, &msg, &ask);
-    if (err == JQ_EBUSY)
-        return jq_client_fail(client, JOBQ_EBUSY, "this client holds %d items: settle some first",
-                              JQ_HELD_MAX);
-    if (err != JQ_OK)
-        return jq_client_fail_view(client, err, jq_view(NULL, 0));
-    int rc = await_item(client, ask, timeout_ms, until);
+    int rc = ask_for(client, &msg, &ask);
+    if (rc != 0)
+        return rc;
+    rc = await_item(client, ask, timeout_ms, until);
     if (rc == 0)
-        rc = take_item(client, ask, ret_item);
+        rc = take_items(client, ask, count ? count : 1, ret_items, ret_count);
     jq_pending_end(&client->pending, ask);
     if (rc != 0)
         jq_client_progress(client); /* a withdrawal must not wait for the next call */
@@ -102,8 +132,22 @@ static int get(struct jobq_queue *queue, int64_t timeout_ms, struct jobq_item **
 int jobq_get(struct jobq_queue *queue, int64_t timeout_ms, struct jobq_item **ret_item)
 {
     const int rc = jq_queue_enter(queue);
+    size_t count;
 
-    return rc ? rc : jq_client_leave(queue->client, get(queue, timeout_ms, ret_item));
+    return rc ? rc : jq_client_leave(queue->client, get(queue, 0, timeout_ms, ret_item, &count));
+}
+
+int jobq_get_many(struct jobq_queue *queue, size_t max, int64_t timeout_ms,
+                  struct jobq_item **ret_items, size_t *ret_count)
+{
+    int rc = jq_queue_enter(queue);
+
+    if (rc != 0)
+        return rc;
+    rc = max == 0 ? jq_client_fail(queue->client, JOBQ_EINVAL, "no item at all is asked for")
+                  : get(queue, max < JQ_JOBS_PER_FRAME ? max : JQ_JOBS_PER_FRAME, timeout_ms,
+                        ret_items, ret_count);
+    return jq_client_leave(queue->client, rc);
 }
 
 /* ---- what an item is ---- */

@@ -37,6 +37,8 @@ void jq_pending_init(struct jq_pending *p, uint64_t seed)
     jq_dlist_init(&p->unasked);
     jq_dlist_init(&p->rooms);
     jq_dlist_init(&p->items);
+    jq_dlist_init(&p->spares);
+    jq_dlist_init(&p->leaving);
     jq_dlist_init(&p->settles);
     jq_heap_init(&p->due, due_before);
     jq_slab_init(&p->futures, sizeof(struct jobq_future));
@@ -264,7 +266,7 @@ void jq_pending_receive(struct jq_pending *p, jq_ms now, const struct jq_msg *ms
     struct jq_ask *ask = jq_map_find(&p->asks, msg->correlation);
 
     if (!ask) { /* it came twice, or nobody wants it any more; results have their ids */
-        if (msg->tag == JQ_MSG_ITEM)
+        if (msg->tag == JQ_MSG_ITEM || msg->tag == JQ_MSG_ITEMS)
             jq_item_late(p, msg);
         return;
     }

@@ -87,8 +87,11 @@ struct jq_ask {
             enum jq_err err;   /* of an ERROR answer */
             struct jq_msg msg; /* when done: points into frame */
             struct jq_frame *answer;
-            bool is_waiting;        /* for more than the broker's turn: UNWAIT withdraws it */
-            struct jobq_item *item; /* GET: where its answer goes */
+            bool is_waiting;       /* for more than the broker's turn: UNWAIT withdraws it */
+            bool is_get;           /* GET: the next three */
+            bool is_timed;         /* what comes is held by its receipt */
+            uint32_t wanted;       /* items that may come; 0: they have */
+            struct jq_dlist items; /* struct jobq_item.in_get: have come, and were not taken yet */
         } one;
         struct {                    /* SETTLE */
             struct jq_dlist wanted; /* struct jq_settlement, by index */
@@ -168,8 +171,11 @@ struct jq_settlement {
 
 /* An item that was leased to this client. */
 struct jobq_item {
-    struct jobq_client *client;  /* NULL once that is closed, and in tests of pending alone */
-    struct jq_dlink in_items;    /* unused: not leased yet */
+    struct jobq_client *client; /* NULL once that is closed, and in tests of pending alone */
+    struct jq_dlink in_items;   /* or among the spares */
+    struct jq_dlink in_get;     /* nobody has taken it yet */
+    struct jq_dlink in_leaving; /* done for its owner; ends when the broker has heard so */
+    uint64_t leaving_number;
     struct jq_settlement settle; /* with its id and fence */
     bool is_timed;               /* the lease ends by the clock, not with the session */
     bool is_lost;                /* the broker gave it to somebody else, or will */
@@ -222,8 +228,11 @@ struct jq_pending {
 
     struct jq_dlist items; /* struct jobq_item, leased to us */
     size_t items_count;
-    size_t gets;             /* GETs that may bring one more */
-    struct jobq_item *spare; /* for an item that comes too late when there is no memory */
+    size_t gets;            /* that GETs may bring */
+    struct jq_dlist spares; /* struct jobq_item.in_items: places for those */
+    size_t spares_count;
+    struct jq_dlist leaving; /* struct jobq_item.in_leaving, by number */
+    uint64_t leaving_number; /* of the last */
     struct jq_dlist settles; /* struct jq_settlement: to be sent */
     jq_ms settle_at;         /* not before: there was no memory */
 
@@ -272,13 +281,17 @@ bool jq_pending_put_withdraw(struct jq_pending *p, struct jobq_future *future);
 
 /* ---- items (pending_item.c) ---- */
 
-/* GET. BUSY: this client holds as many as it may. */
+/* GET; its count is cut to what this client may hold. BUSY: it holds as many as it may. */
 JQ_MUST_USE enum jq_err jq_pending_get(struct jq_pending *p, const struct jq_get *get,
                                        struct jq_ask **ret_ask);
-/* What a GET that is done has brought; NULL: an error. What is not taken goes back. */
-struct jobq_item *jq_pending_take_item(struct jq_pending *p, struct jq_ask *get);
+/* The next that a GET which is done has brought; NULL: none. What is not taken goes back. */
+struct jobq_item *jq_pending_take_item(struct jq_ask *get);
 /* Its owner wants it no more: it goes back to its queue when it is still ours. */
 void jq_pending_free_item(struct jq_pending *p, struct jobq_item *item);
+/* It is done, and its owner does not wait to hear so: a flush tells its error. */
+void jq_pending_leave_item(struct jq_pending *p, struct jobq_item *item);
+/* Those that left first, up to this number, are settled. */
+bool jq_pending_have_left(const struct jq_pending *p, uint64_t number);
 /* It was settled, or lost: forget it. */
 void jq_pending_drop_item(struct jq_pending *p, struct jobq_item *item);
 /* The items whose lease is the session's, for HELLO. ENOMEM. */

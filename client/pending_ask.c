@@ -120,11 +120,11 @@ static void finish_one(struct jq_pending *p, struct jq_ask *ask, const struct jq
                        struct jq_frame *frame)
 {
     if (ask->u.one.done) {
-        if (msg->tag == JQ_MSG_ITEM)
+        if (msg->tag == JQ_MSG_ITEM || msg->tag == JQ_MSG_ITEMS)
             jq_item_late(p, msg);
         return;
     }
-    if (msg->tag == JQ_MSG_ITEM && ask->u.one.item)
+    if (msg->tag == JQ_MSG_ITEM || msg->tag == JQ_MSG_ITEMS)
         jq_item_come(p, ask, msg, frame);
     ask->u.one.done = true;
     ask->u.one.msg = *msg;

@@ -111,7 +111,10 @@ static void finish(struct jq_pending *p, struct jq_settlement *s, enum jq_err er
     s->is_done = true;
     s->ask = NULL;
     jq_dlist_remove(&s->link);
-    if (s->item && s->item->is_given) {
+    const bool has_left = s->item && jq_dlink_used(&s->item->in_leaving);
+    if (has_left && s->err != JQ_OK)
+        jq_pending_note_error(p, s->err, jq_view_str(jq_err_text(s->err)));
+    if (has_left || (s->item && s->item->is_given)) {
         jq_pending_drop_item(p, s->item);
     } else if (s->action == JQ_SETTLE_EXTEND) {
         s->is_repeated = false; /* it can be asked for as often as one likes */

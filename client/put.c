@@ -4,6 +4,7 @@
  * durable, and a full queue makes each wait for itself. */
 #include "client/client.h"
 #include "client/queue.h"
+#include "proto/base/alloc.h"
 
 static bool is_answered(void *arg)
 {
@@ -72,11 +73,10 @@ static int finish(struct jobq_client *client, struct jobq_future *future, int rc
     return error;
 }
 
-static int put(struct jobq_queue *queue, const void *data, size_t size, int32_t priority,
-               int64_t timeout_ms)
+static struct jq_start start_of(const struct jobq_queue *queue, const void *data, size_t size,
+                                int32_t priority)
 {
-    struct jobq_client *client = queue->client;
-    struct jq_start start = {
+    return (struct jq_start){
         .queue = jq_queue_name(queue),
         .spec = { .handler = jq_view_str(JQ_HANDLER_ITEM),
                   .payload = jq_view(data, size),
@@ -85,10 +85,17 @@ static int put(struct jobq_queue *queue, const void *data, size_t size, int32_t 
                   .flags = JQ_JOB_DISCARD,
                   .key = jq_view_str("") },
         .is_direct = true,
-        .is_put = true,
     };
+}
+
+static int put(struct jobq_queue *queue, const void *data, size_t size, int32_t priority,
+               int64_t timeout_ms)
+{
+    struct jobq_client *client = queue->client;
+    struct jq_start start = start_of(queue, data, size, priority);
     jq_ms until = 0;
 
+    start.is_put = true;
     int rc = check(client, data, size, timeout_ms);
     if (rc != 0)
         return rc;
@@ -113,4 +120,118 @@ int jobq_put(struct jobq_queue *queue, const void *data, size_t size, int32_t pr
     const int rc = jq_queue_enter(queue);
 
     return rc ? rc : jq_client_leave(queue->client, put(queue, data, size, priority, timeout_ms));
+}
+
+/* ---- many ---- */
+
+/* Groups are jobs that a full queue keeps waiting: all of one call have the same time. */
+struct putting {
+    struct jobq_client *client;
+    struct jobq_future **futures;
+    size_t count, next; /* those before it are answered */
+};
+
+static bool are_answered(void *arg)
+{
+    struct putting *p = arg;
+
+    while (p->next < p->count && is_answered(p->futures[p->next]))
+        p->next++;
+    return p->next == p->count;
+}
+
+/* What became of one, whose future is freed. One that is not answered stays on its way, and its
+ * error is the next flush's to tell. */
+static int result_of(struct jobq_client *client, struct jobq_future *future, int silence,
+                     bool is_first)
+{
+    int error = future->is_ended ? future->error : 0;
+
+    if (!is_answered(future)) {
+        if (future->ask)
+            future->ask->u.submit.started++;
+        error = silence;
+    } else if (error && is_first) {
+        jq_client_fail_view(client, error, future->record);
+    }
+    jq_pending_free_future(&client->pending, future);
+    return error;
+}
+
+/* As many as can be: those have a future. */
+static int start_all(struct jobq_queue *queue, const struct jobq_put_item *items, size_t count,
+                     int64_t timeout_ms, struct putting *ret)
+{
+    jq_ms until = 0;
+
+    (void)jq_client_until(timeout_ms, &until);
+    for (; ret->count < count; ret->count++) {
+        const struct jobq_put_item *item = &items[ret->count];
+        struct jq_start start = start_of(queue, item->data, item->size, item->priority);
+        start.put_timeout_ms = timeout_ms;
+        start.put_until = timeout_ms ? until : 0;
+        struct jobq_future *future = jq_client_new_future(ret->client);
+        if (!future)
+            return JOBQ_ENOMEM;
+        const int rc = jq_client_start(ret->client, &start, future);
+        if (rc != 0) {
+            jq_pending_free_future(&ret->client->pending, future);
+            return rc;
+        }
+        ret->futures[ret->count] = future;
+    }
+    return 0;
+}
+
+static int await_all(struct putting *p, int64_t timeout_ms)
+{
+    jq_ms until;
+
+    if (timeout_ms == 0)
+        return jq_client_await_patiently(p->client, are_answered, p);
+    (void)jq_client_until(timeout_ms, &until);
+    const int rc = jq_client_await(p->client, are_answered, p, until);
+    return rc == JOBQ_ETIMEDOUT ? jq_client_await_patiently(p->client, are_answered, p) : rc;
+}
+
+static int put_all(struct jobq_queue *queue, const struct jobq_put_item *items, size_t count,
+                   int64_t timeout_ms, int *ret_errors)
+{
+    struct putting p = { .client = queue->client };
+
+    p.futures = jq_alloc_zero(count, sizeof(struct jobq_future *));
+    if (!p.futures)
+        return jq_client_fail_view(p.client, JOBQ_ENOMEM, jq_view(NULL, 0));
+    const int started = start_all(queue, items, count, timeout_ms, &p);
+    const int silence = await_all(&p, timeout_ms);
+    int first = 0;
+    for (size_t i = 0; i < count; i++) {
+        const int error =
+            i < p.count ? result_of(p.client, p.futures[i], silence, first == 0) : started;
+        first = first ? first : error;
+        if (ret_errors)
+            ret_errors[i] = error;
+    }
+    jq_free(p.futures);
+    return first;
+}
+
+static int put_many(struct jobq_queue *queue, const struct jobq_put_item *items, size_t count,
+                    int64_t timeout_ms, int *ret_errors)
+{
+    int rc = count && !items ? jq_client_fail(queue->client, JOBQ_EINVAL, "no items") : 0;
+
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = check(queue->client, items[i].data, items[i].size, timeout_ms);
+    return rc || count == 0 ? rc : put_all(queue, items, count, timeout_ms, ret_errors);
+}
+
+int jobq_put_many(struct jobq_queue *queue, const struct jobq_put_item *items, size_t count,
+                  int64_t timeout_ms, int *ret_errors)
+{
+    const int rc = jq_queue_enter(queue);
+
+    return rc ? rc
+              : jq_client_leave(queue->client,
+                                put_many(queue, items, count, timeout_ms, ret_errors));
 }

@@ -122,10 +122,8 @@ static bool has_room(void *arg)
     return jq_pending_has_room(&client->pending);
 }
 
-/* Takes a job that was prepared, with a future that is not in use yet, or NULL. Waits only when too
- * much is on its way already. On error nothing was taken. */
-static int start(struct jobq_client *client, const struct jq_start *what,
-                 struct jobq_future *future)
+int jq_client_start(struct jobq_client *client, const struct jq_start *what,
+                    struct jobq_future *future)
 {
     struct jq_pending *p = &client->pending;
 
@@ -144,7 +142,7 @@ static int start(struct jobq_client *client, const struct jq_start *what,
     return 0;
 }
 
-static struct jobq_future *new_future(struct jobq_client *client)
+struct jobq_future *jq_client_new_future(struct jobq_client *client)
 {
     struct jobq_future *future = jq_pending_new_future(&client->pending);
 
@@ -168,9 +166,9 @@ static int start_prepared(struct jobq_client *client, const struct jq_start *wha
 {
     struct jobq_future *future = NULL;
 
-    if (ret_future && !(future = new_future(client)))
+    if (ret_future && !(future = jq_client_new_future(client)))
         return JOBQ_ENOMEM;
-    const int rc = start(client, what, future);
+    const int rc = jq_client_start(client, what, future);
     if (rc != 0 && future)
         jq_pending_free_future(&client->pending, future);
     if (rc == 0 && ret_future)
@@ -311,7 +309,7 @@ static int start_many(struct jobq_client *client, const struct jobq_job *jobs, s
         rc = prepare(client, job_at(jobs, i), &options, &what);
         what.wants_results = rc == 0 && futures && wants_results(&what);
         if (rc == 0)
-            rc = start(client, &what, futures ? futures[i] : NULL);
+            rc = jq_client_start(client, &what, futures ? futures[i] : NULL);
         if (rc != 0)
             rc = fail_rest(client, rc, i, count, futures), count = i;
     }
@@ -323,7 +321,7 @@ static int start_many(struct jobq_client *client, const struct jobq_job *jobs, s
 static int take_futures(struct jobq_client *client, size_t count, struct jobq_future **futures)
 {
     for (size_t i = 0; i < count; i++) {
-        futures[i] = new_future(client);
+        futures[i] = jq_client_new_future(client);
         if (futures[i])
             continue;
         while (i-- > 0)
@@ -366,14 +364,16 @@ int jobq_submit_many(struct jobq_client *client, const struct jobq_job *jobs, si
 
 struct flushing {
     const struct jq_pending *pending;
-    uint64_t number;
+    uint64_t number;  /* of the last SUBMIT */
+    uint64_t leaving; /* of the last item that is done */
 };
 
 static bool is_flushed(void *arg)
 {
     const struct flushing *f = arg;
 
-    return jq_pending_is_flushed(f->pending, f->number);
+    return jq_pending_is_flushed(f->pending, f->number) &&
+           jq_pending_have_left(f->pending, f->leaving);
 }
 
 static int flush(struct jobq_client *client, jq_ms until)
@@ -382,7 +382,7 @@ static int flush(struct jobq_client *client, jq_ms until)
     struct jq_detail text;
 
     jq_submit_close_batches(p);
-    struct flushing f = { .pending = p, .number = p->number };
+    struct flushing f = { .pending = p, .number = p->number, .leaving = p->leaving_number };
     int rc = jq_client_await(client, is_flushed, &f, until);
     if (rc == JOBQ_ETIMEDOUT)
         return jq_client_timed_out(client);

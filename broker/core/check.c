@@ -215,6 +215,10 @@ static void check_peers(const struct jq_core *core)
                 waiting++;
         }
         JQ_CHECK(waiting == peer->waiting && peer->waiting <= core->conf.waits_max);
+        uint64_t getting = 0;
+        for (struct jq_dlink *g = NULL; (g = jq_dlist_next(&peer->gets, g));)
+            getting += JQ_ELEMENT(g, struct jq_getter, in_peer)->count;
+        JQ_CHECK(getting == peer->getting && peer->getting <= JQ_HELD_MAX);
         JQ_CHECK(peer->lookups <= core->lookups.count);
     }
 }

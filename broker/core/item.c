@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * item.c - items of queues, taken by clients: GET and PEEK. Whoever waits is served in the order of
- * arrival. A grant to a session promises nobody anything and leaves at once, like that of a job;
- * what becomes of it is SETTLE's (settle.c). */
+ * item.c - items of queues, taken by clients: GET. Whoever waits is served in the order of arrival,
+ * with one item or with those that there are. A grant to a session promises nobody anything and
+ * leaves at once, like that of a job; what becomes of it is SETTLE's (settle.c). */
 #include "broker/core/parts.h"
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
@@ -17,7 +17,7 @@ void jq_getter_free(struct jq_core *core, struct jq_getter *getter)
 {
     struct jq_queue *queue = getter->queue;
 
-    getter->peer->getting--;
+    getter->peer->getting -= getter->count;
     queue->getting--;
     jq_map_remove(&getter->peer->gets_asked, getter->correlation);
     jq_dlist_remove(&getter->in_peer);
@@ -59,35 +59,34 @@ bool jq_items_due(const struct jq_core *core)
            jq_grants_open(core);
 }
 
-static void tell_item(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                      uint64_t batch, const struct jq_job *job, bool is_held)
+/* What a getter is given: until it is told it is not a getter any more. */
+struct gift {
+    struct jq_peer *peer;
+    uint64_t correlation, lease_ms;
+    uint64_t left; /* that it may have yet */
+    bool is_list;
+    uint32_t count;
+    struct jq_buf records; /* of a list */
+    uint64_t batch;        /* it may be told with */
+};
+
+static void tell_gift(struct jq_core *core, struct gift *gift)
 {
     const struct jq_msg msg = {
-        .tag = JQ_MSG_ITEM,
-        .correlation = correlation,
-        .u.item = {
-            .id = job->id,
-            .fence = is_held ? job->fence : 0,
-            .priority = job->priority,
-            .attempt = job->attempt,
-            .created_at = job->fixed.created_at,
-            .payload = jq_job_payload(job),
-            .options = jq_job_options(job),
-            .lease_until = is_held ? jq_job_due_at(job) : 0,
-        },
+        .tag = JQ_MSG_ITEMS,
+        .correlation = gift->correlation,
+        .u.items.items = jq_records_of(gift->count, &gift->records),
     };
 
-    jq_tell(core, peer, batch, &msg);
+    if (gift->is_list && gift->count)
+        jq_tell(core, gift->peer, gift->batch, &msg);
+    jq_buf_fini(&gift->records);
 }
 
 /* A receipt is a promise: no session will come back and say that it holds the item. */
-static void give(struct jq_core *core, struct jq_getter *getter, struct jq_job *job)
+static void give(struct jq_core *core, struct gift *gift, struct jq_job *job)
 {
-    struct jq_peer *peer = getter->peer;
-    struct jq_worker *holder = peer->worker;
-    const uint64_t correlation = getter->correlation, lease_ms = getter->lease_ms;
-
-    jq_getter_free(core, getter); /* first: the last item of a closed queue ends its getters */
+    struct jq_worker *holder = gift->peer->worker;
 
     job->attempt++;
     job->fence = core->meta.incarnation << 32 | job->attempt;
@@ -96,13 +95,33 @@ static void give(struct jq_core *core, struct jq_getter *getter, struct jq_job *
         jq_blob_drop(job->ran_on);
         job->ran_on = jq_blob_hold(holder->name);
     }
-    job->worker = lease_ms ? &core->by_receipt : holder;
+    job->worker = gift->lease_ms ? &core->by_receipt : holder;
     if (job->extra)
-        job->extra->due_at = lease_ms ? jq_timer_after(core, lease_ms) : 0;
+        job->extra->due_at = gift->lease_ms ? jq_timer_after(core, gift->lease_ms) : 0;
     jq_job_move(core, job, JQ_RUNNING);
     core->count.granted++;
-    tell_item(core, peer, correlation, lease_ms ? jq_job_promise(core, job) : JQ_AT_ONCE, job,
-              true);
+    gift->left--;
+    gift->count++;
+    const uint64_t batch = gift->lease_ms ? jq_job_promise(core, job) : JQ_AT_ONCE;
+    gift->batch = batch > gift->batch ? batch : gift->batch;
+    const struct jq_given given = jq_given_of(job);
+    if (gift->is_list)
+        jq_given_write(&gift->records, &given);
+    else
+        jq_tell_item(core, gift->peer, gift->correlation, batch, &given);
+}
+
+/* Room to give it, so that nothing fails on the way. */
+static enum jq_err prepare(struct jq_core *core, struct gift *gift, struct jq_job *job)
+{
+    enum { FIELDS_MAX = 80 }; /* of a record, but its bytes */
+
+    JQ_TRY(jq_job_reserve(core, job));
+    if (gift->lease_ms)
+        JQ_TRY(jq_extra_need(job));
+    return gift->is_list ? jq_buf_reserve(&gift->records, FIELDS_MAX + jq_job_payload(job).size +
+                                                              jq_job_options(job).size)
+                         : JQ_OK;
 }
 
 static bool can_take(const struct jq_getter *getter)
@@ -123,23 +142,56 @@ static struct jq_getter *first_getter(const struct jq_queue *queue)
     return NULL;
 }
 
-/* False: no memory, or the batch is full; tried again with the next input. What stands aside may be
- * better than what is left: first let it back. */
+static struct gift gift_of(const struct jq_getter *getter)
+{
+    const uint64_t held = getter->lease_ms ? 0 : getter->peer->worker->busy;
+
+    return (struct gift){
+        .peer = getter->peer,
+        .correlation = getter->correlation,
+        .lease_ms = getter->lease_ms,
+        .left = getter->count < JQ_HELD_MAX - held ? getter->count : JQ_HELD_MAX - held,
+        .is_list = getter->is_list,
+    };
+}
+
+/* What stands aside may be better than what is left: first let it back. */
+static bool has_more(const struct jq_lane *lane)
+{
+    return jq_lane_is_open(lane) && !jq_room_takes_back(lane->queue);
+}
+
+/* As much as this getter wants, and there is. False: no memory, or the batch is full; tried again
+ * with the next input. */
+static bool serve(struct jq_core *core, struct jq_lane *lane, struct jq_getter *getter)
+{
+    struct gift gift = gift_of(getter);
+    bool ok = true;
+
+    while (gift.left > 0 && gift.records.size < JQ_FRAME_SOFT && has_more(lane)) {
+        struct jq_job *job = jq_lane_first(lane);
+        ok = !jq_core_full(core) && prepare(core, &gift, job) == JQ_OK;
+        if (ok && job->damaged) {
+            ok = jq_job_end(core, job, JQ_FAILED, "its stored bytes are damaged") == JQ_OK;
+        } else if (ok) {
+            if (gift.count == 0) /* first: the last item of a closed queue ends its getters */
+                jq_getter_free(core, getter);
+            give(core, &gift, job);
+        }
+        if (!ok)
+            break;
+    }
+    tell_gift(core, &gift);
+    return ok;
+}
+
 static bool give_of(struct jq_core *core, struct jq_lane *lane)
 {
     struct jq_getter *getter;
 
-    while (jq_lane_may_run(lane) && !jq_room_takes_back(lane->queue) &&
-           (getter = first_getter(lane->queue))) {
-        struct jq_job *job = jq_lane_first(lane);
-        if (jq_core_full(core) || jq_job_reserve(core, job) != JQ_OK ||
-            (getter->lease_ms && jq_extra_need(job) != JQ_OK))
+    while (has_more(lane) && (getter = first_getter(lane->queue)))
+        if (!serve(core, lane, getter))
             return false;
-        if (!job->damaged)
-            give(core, getter, job);
-        else if (jq_job_end(core, job, JQ_FAILED, "its stored bytes are damaged") != JQ_OK)
-            return false;
-    }
     return true;
 }
 
@@ -205,7 +257,8 @@ enum jq_err jq_get_apply(struct jq_core *core, struct jq_peer *peer, const struc
         return JQ_OK;
     }
     jq_getter_withdraw(core, peer, msg->correlation); /* asked again: the newest counts */
-    if (peer->getting + (peer->worker ? peer->worker->busy : 0) >= JQ_HELD_MAX) {
+    const uint64_t held = peer->getting + (peer->worker ? peer->worker->busy : 0);
+    if (held >= JQ_HELD_MAX) {
         jq_tell_error(core, peer, msg->correlation, JQ_EBUSY,
                       "one session holds, or waits for, as many items as it may");
         return JQ_OK;
@@ -222,7 +275,11 @@ enum jq_err jq_get_apply(struct jq_core *core, struct jq_peer *peer, const struc
     getter->queue = queue;
     getter->correlation = msg->correlation;
     getter->lease_ms = get->lease_ms;
-    peer->getting++;
+    getter->is_list = get->count > 0;
+    getter->count = (uint32_t)(get->count ? get->count : 1);
+    if (getter->count > JQ_HELD_MAX - held)
+        getter->count = (uint32_t)(JQ_HELD_MAX - held);
+    peer->getting += getter->count;
     queue->getting++;
     jq_dlist_append(&peer->gets, &getter->in_peer);
     JQ_CHECK(jq_map_put(&peer->gets_asked, getter->correlation, getter) == JQ_OK);
@@ -231,113 +288,5 @@ enum jq_err jq_get_apply(struct jq_core *core, struct jq_peer *peer, const struc
         jq_dlist_append(&core->hasty, &getter->in_hasty);
     jq_lane_turn(core, &queue->items);
     jq_getters_end(core, queue);
-    return JQ_OK;
-}
-
-static enum jq_err peek_spilled(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                                const struct jq_queue *queue, uint64_t after);
-
-/* lookup->number: the queue, and the batch behind which was read. The first item, if it is in
- * memory by now. */
-static const struct jq_job *first_here(struct jq_core *core, const struct jq_lookup *lookup)
-{
-    const struct jq_queue *queue = jq_map_find(&core->queues, lookup->number[0]);
-    const struct jq_job *first = queue ? jq_lane_first(&queue->items) : NULL;
-
-    if (!queue || first)
-        return first;
-    const struct jq_heap_node *node = jq_heap_first(&queue->items.spill.beyond);
-    const struct jq_job *beyond = node ? JQ_ELEMENT(node, struct jq_job, in_heap) : NULL;
-    if (!beyond || lookup->found == 0)
-        return beyond;
-    const struct jq_job_record *row = &lookup->jobs[0].job;
-    const struct jq_order_key key = {
-        .rank = jq_queue_rank(queue, row->priority, row->created_at),
-        .id = row->id,
-    };
-    return jq_order_before(queue->order, key, jq_queue_key(beyond)) ? NULL : beyond;
-}
-
-static void peeked(struct jq_core *core, struct jq_lookup *lookup)
-{
-    struct jq_peer *peer = jq_peer_find(core, lookup->peer);
-
-    if (!peer || peer->token != lookup->peer_token)
-        return;
-    const struct jq_job *here = first_here(core, lookup);
-    if (here) {
-        tell_item(core, peer, lookup->correlation, JQ_AT_ONCE, here, false);
-        return;
-    }
-    if (lookup->found == 0) {
-        jq_tell_error(core, peer, lookup->correlation,
-                      lookup->err == JQ_OK ? JQ_EEMPTY : lookup->err, NULL);
-        return;
-    }
-    const struct jq_job_record *job = &lookup->jobs[0].job;
-    const struct jq_queue *queue = jq_map_find(&core->queues, lookup->number[0]);
-    /* Others have gone there meanwhile; or the first stands behind what is being purged. */
-    if (queue && (queue->items.spill.batch > lookup->number[1] || jq_spill_is_doomed(core, job))) {
-        if (peek_spilled(core, peer, lookup->correlation, queue, jq_batch_number(core)) != JQ_OK)
-            jq_tell_error(core, peer, lookup->correlation, JQ_EBUSY, NULL);
-        return;
-    }
-    const struct jq_msg msg = {
-        .tag = JQ_MSG_ITEM,
-        .correlation = lookup->correlation,
-        .u.item = {
-            .id = job->id,
-            .priority = job->priority,
-            .attempt = job->attempt,
-            .created_at = job->created_at,
-            .payload = job->payload,
-            .options = job->options,
-        },
-    };
-    jq_tell(core, peer, JQ_AT_ONCE, &msg);
-}
-
-/* The first is on its way into memory: whoever looks does not have to wait for it. */
-static enum jq_err peek_spilled(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                                const struct jq_queue *queue, uint64_t after)
-{
-    struct jq_lookup *lookup = jq_lookup_new(core, peer->id, correlation, peeked);
-    const struct jq_spill *spill = &queue->items.spill;
-    const struct jq_read read = {
-        .kind = JQ_READ_SPILLED,
-        .parts = JQ_READ_PAYLOAD,
-        .after = after > spill->batch ? after : spill->batch,
-        .queue = queue->id,
-        .limit = 1,
-        .range = { .lane = 1,
-                   .order = queue->order,
-                   .has_after = spill->has_edge,
-                   .rank = queue->order == JQ_PRIORITY ? spill->edge.rank : 0,
-                   .id = spill->edge.id },
-    };
-
-    if (!lookup)
-        return JQ_ENOMEM;
-    lookup->number[0] = queue->id;
-    lookup->number[1] = read.after;
-    const enum jq_err err = jq_lookup_list(core, lookup, &read);
-    if (err != JQ_OK)
-        jq_lookup_free(core, lookup);
-    return err;
-}
-
-enum jq_err jq_peek_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
-{
-    const struct jq_queue *queue = jq_queue_find(core, msg->u.peek.queue);
-    const bool gates = queue && jq_purge_gates(queue);
-    const struct jq_job *job = queue && !gates ? jq_lane_first(&queue->items) : NULL;
-
-    if (queue && !gates && jq_spill_starves(&queue->items))
-        return peek_spilled(core, peer, msg->correlation, queue, 0);
-    if (job)
-        tell_item(core, peer, msg->correlation, JQ_AT_ONCE, job, false);
-    else
-        jq_tell_error(core, peer, msg->correlation, queue ? JQ_EEMPTY : JQ_ENOENT,
-                      queue ? NULL : "no such queue");
     return JQ_OK;
 }

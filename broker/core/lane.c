@@ -221,7 +221,7 @@ struct jq_job *jq_lane_first(const struct jq_lane *lane)
 
 /* ---- turns ---- */
 
-bool jq_lane_may_run(const struct jq_lane *lane)
+bool jq_lane_is_open(const struct jq_lane *lane)
 {
     const struct jq_queue *queue = lane->queue;
 
@@ -229,8 +229,14 @@ bool jq_lane_may_run(const struct jq_lane *lane)
     if (lane->needs && jq_spill_starves(&queue->plain))
         return false;
     return lane->count > 0 && !queue->paused && !jq_purge_gates(queue) &&
-           (queue->concurrency == 0 || queue->by_state[JQ_RUNNING] < queue->concurrency) &&
-           (lane != &queue->items || !jq_dlist_empty(&queue->getters));
+           (queue->concurrency == 0 || queue->by_state[JQ_RUNNING] < queue->concurrency);
+}
+
+bool jq_lane_may_run(const struct jq_lane *lane)
+{
+    const struct jq_queue *queue = lane->queue;
+
+    return jq_lane_is_open(lane) && (lane != &queue->items || !jq_dlist_empty(&queue->getters));
 }
 
 void jq_lane_turn(struct jq_core *core, struct jq_lane *lane)

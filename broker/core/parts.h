@@ -275,8 +275,9 @@ void jq_lane_put(struct jq_core *core, struct jq_job *job, bool fresh);
 void jq_lane_remove(struct jq_core *core, struct jq_job *job);
 struct jq_job *jq_lane_first(const struct jq_lane *lane); /* or NULL */
 void jq_lane_put_page(struct jq_job *job);                /* the next of its spilled jobs */
-/* Has ready jobs, and its queue may have more of them taken. */
-bool jq_lane_may_run(const struct jq_lane *lane);
+/* Has ready jobs, and its queue may have more of them taken: by whoever it is. */
+bool jq_lane_is_open(const struct jq_lane *lane);
+bool jq_lane_may_run(const struct jq_lane *lane); /* and somebody asks, if they are items */
 /* It waits for its turn if and only if it may run. */
 void jq_lane_turn(struct jq_core *core, struct jq_lane *lane);
 /* Nobody idle has its tags: it waits aside until somebody comes who has. */
@@ -475,7 +476,7 @@ JQ_MUST_USE enum jq_err jq_hold_bye(struct jq_core *core, struct jq_peer *peer);
 /* An item that runs is held by its receipt from now on, whoever held it before. */
 void jq_hold_by_receipt(struct jq_core *core, struct jq_job *job);
 
-/* ---- item.c, settle.c ---- */
+/* ---- item.c, peek.c, settle.c ---- */
 JQ_MUST_USE enum jq_err jq_get_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 JQ_MUST_USE enum jq_err jq_peek_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 bool jq_items_due(const struct jq_core *core); /* somebody can be given one, or told otherwise */
@@ -484,6 +485,9 @@ void jq_getter_free(struct jq_core *core, struct jq_getter *getter);
 void jq_getter_withdraw(struct jq_core *core, struct jq_peer *peer, uint64_t correlation);
 /* A closed queue has nothing more to give: its getters are told. */
 void jq_getters_end(struct jq_core *core, struct jq_queue *queue);
+struct jq_given jq_given_of(const struct jq_job *job);
+void jq_tell_item(struct jq_core *core, struct jq_peer *peer, uint64_t correlation, uint64_t batch,
+                  const struct jq_given *given);
 JQ_MUST_USE enum jq_err jq_settle_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 
 /* ---- worker.c ---- */

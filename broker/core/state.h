@@ -25,7 +25,7 @@
  *   waits    wait.c     who waits for which job
  *   purges   purge.c    queues whose jobs are being cancelled; the end of a queue
  *   rooms    room.c     places of bounded queues, and who waits for them
- *   items    item.c     GET and PEEK: who waits for an item; SETTLE: settle.c
+ *   items    item.c     GET: who waits for items; PEEK: peek.c; SETTLE: settle.c
  *   events   events.c   the last state changes, in a ring; who watches: watch.c
  *   lookups  lookup.c   requests that need the store first
  *
@@ -258,7 +258,7 @@ struct jq_peer {
     uint32_t joining;              /* how many */
     struct jq_dlist gets;          /* struct jq_getter.in_peer */
     struct jq_map gets_asked;      /* correlation -> struct jq_getter: there may be very many */
-    uint32_t getting;              /* how many */
+    uint32_t getting;              /* items that they may bring */
     struct jq_dlist rooms;         /* struct jq_putter.in_peer, kept or not */
     uint32_t putting;              /* how many */
     struct jq_dlist readers;       /* struct jq_log_reader.in_peer */
@@ -394,6 +394,8 @@ struct jq_getter {
     struct jq_queue *queue;
     uint64_t correlation;
     uint64_t lease_ms; /* 0: its session's */
+    uint32_t count;    /* at most so many; from 1 */
+    bool is_list;      /* it is answered by ITEMS */
     struct jq_dlink in_queue, in_peer;
     struct jq_dlink in_hasty; /* core->hasty: told EMPTY rather than wait */
 };

@@ -2,7 +2,7 @@
  *
  * wait.c - who waits for which job, and for it to reach which state. A change costs O(1) for each
  * waiter that it answers; nothing is polled. Results are promises: they leave when what they say is
- * durable. */
+ * durable, but of a queue that tells before it stores at once. */
 
 #include "broker/core/parts.h"
 #include "proto/base/alloc.h"
@@ -69,6 +69,15 @@ static void tell(struct jq_core *core, struct jq_waiter *waiter, uint64_t batch,
     jq_tell_record_end(core, waiter->peer, JQ_FILL_RESULTS);
 }
 
+/* A relaxed queue may forget an end as it may forget a job; its id was given away for good. */
+static uint64_t promise(struct jq_core *core, const struct jq_job *job, uint64_t batch)
+{
+    if (job->queue->durability != JQ_DURABILITY_RELAXED && !jq_job_is_volatile(job))
+        return batch;
+    const uint64_t loose = jq_batch_loose(core);
+    return job->id < core->ids_safe ? JQ_AT_ONCE : loose;
+}
+
 void jq_wait_ended(struct jq_core *core, struct jq_job *job)
 {
     struct jq_result result;
@@ -77,10 +86,11 @@ void jq_wait_ended(struct jq_core *core, struct jq_job *job)
     if (jq_dlist_empty(&job->waits))
         return;
     jq_result_of_job(job, &result);
+    const uint64_t batch = promise(core, job, job->end_batch);
     while ((at = jq_dlist_first(&job->waits))) {
         struct jq_wait_link *link = JQ_ELEMENT(at, struct jq_wait_link, in_job);
         struct jq_waiter *waiter = link->waiter;
-        tell(core, waiter, job->end_batch, &result);
+        tell(core, waiter, batch, &result);
         link_free(link);
         jq_waiter_settle(waiter);
     }
@@ -92,6 +102,7 @@ void jq_wait_moved(struct jq_core *core, struct jq_job *job)
     struct jq_dlink *next;
 
     jq_result_of_job(job, &result);
+    const uint64_t batch = promise(core, job, jq_batch_number(core));
     for (struct jq_dlink *at = jq_dlist_first(&job->waits); at; at = next) {
         struct jq_wait_link *link = JQ_ELEMENT(at, struct jq_wait_link, in_job);
         struct jq_waiter *waiter = link->waiter;
@@ -100,7 +111,7 @@ void jq_wait_moved(struct jq_core *core, struct jq_job *job)
             return; /* from here on all wait for its end */
         if (!(waiter->states & 1u << job->state))
             continue;
-        tell(core, waiter, jq_batch_number(core), &result);
+        tell(core, waiter, batch, &result);
         link_free(link);
         jq_waiter_settle(waiter);
     }
@@ -199,7 +210,7 @@ static enum jq_err wait_for(struct jq_core *core, struct jq_waiter *waiter, stru
 
     if (is_reached(waiter, job, &batch)) {
         jq_result_of_job(job, &result);
-        tell(core, waiter, batch, &result);
+        tell(core, waiter, promise(core, job, batch), &result);
         return JQ_OK;
     }
     struct jq_wait_link *link = jq_alloc_zero(1, sizeof *link);

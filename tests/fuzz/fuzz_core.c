@@ -70,6 +70,7 @@ static void read_frames(struct history *h)
     for (size_t i = 0; i < h->d.count; i++) {
         struct driver_frame *frame = &h->d.frames[i];
         struct jq_grant grant;
+        struct jq_given given;
         if (frame->msg.tag == JQ_MSG_GRANTS)
             for (struct jq_reader r = jq_records_reader(frame->msg.u.grants.jobs);
                  jq_grant_next(&r, &grant);)
@@ -78,6 +79,11 @@ static void read_frames(struct history *h)
         if (frame->msg.tag == JQ_MSG_ITEM && frame->msg.u.item.fence)
             h->grants[h->grant_count++ % GRANTS_MAX] =
                 (struct jq_held){ .id = frame->msg.u.item.id, .fence = frame->msg.u.item.fence };
+        if (frame->msg.tag == JQ_MSG_ITEMS)
+            for (struct jq_reader r = jq_records_reader(frame->msg.u.items.items);
+                 jq_given_next(&r, &given);)
+                h->grants[h->grant_count++ % GRANTS_MAX] =
+                    (struct jq_held){ .id = given.id, .fence = given.fence };
         driver_frame_free(frame);
     }
     h->d.count = 0;
@@ -315,7 +321,8 @@ static void want(struct history *h)
         msg.tag = JQ_MSG_GET;
         msg.u.get = (struct jq_get){ .queue = some_queue(what),
                                      .wait = how & 1,
-                                     .lease_ms = leases[(how >> 1) & 3] };
+                                     .lease_ms = leases[(how >> 1) & 3],
+                                     .count = how >> 3 & 3 };
     } else if (how < 0xf0) {
         msg.tag = JQ_MSG_ROOM;
         msg.u.room = (struct jq_room){ .queue = some_queue(what), .count = how & 7 };

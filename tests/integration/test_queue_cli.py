@@ -250,6 +250,86 @@ class GivenBack(QueueCase):
         self.assertEqual(4 << 20, len(self.get().out))
 
 
+class Many(QueueCase):
+    def put_lines(self, *lines):
+        self.put("".join(line + "\n" for line in lines), "--lines")
+
+    def test_up_to_n_are_got_each_on_a_line(self):
+        self.put_lines("one", "", "three")
+        output = self.get("-n", "2")
+        self.assertEqual((b"one\n\n", ""), (output.out, output.errors))
+        self.assertEqual(b"three\n", self.get("--count", "32768").out)
+        self.get("-n", "2", check=EMPTY)
+        self.assertEqual(0, self.queue()["unfinished"])
+
+    def test_more_than_a_frame_has_are_got(self):
+        lines = ["%05d" % i + "x" * 95 for i in range(20000)]
+        self.put_lines(*lines)
+        output = self.get("-n", "19999").out.decode()
+        self.assertEqual(lines[:-1], output.splitlines())
+        self.assertEqual((1, 0), (self.queue()["ready"], self.queue()["running"]))
+
+    def test_a_separator_may_be_chosen(self):
+        self.put_lines("a", "b", "c", "d")
+        self.assertEqual(b"a\0b\0", self.get("-n", "2", "-0").out)
+        self.assertEqual(b"c, d, ", self.get("-n", "2", "-d", ", ").out)
+        for flags in (["-0"], ["--delimiter", ","], ["-n", "1", "-0", "-d", ","], ["-n", "0"],
+                      ["-n", "32769"]):
+            self.get(*flags, check=USAGE)
+
+    def test_the_first_is_waited_for_and_no_more(self):
+        getter = self.d.background("get", "-n", "3", "q")
+        self.waiting("getters")
+        self.put("x")
+        self.assertEqual(b"x\n", getter.communicate(timeout=30)[0])
+        self.assertEqual(0, getter.returncode)
+
+    def test_what_could_not_be_written_goes_back(self):
+        self.put_lines("a", "b", "c")
+        with open("/dev/full", "wb") as full:
+            for flags in ([], ["-o", "json"], ["--lease", "1h"]):
+                popen = self.d.background("get", "-n", "3", *flags, "q", stdout=full)
+                errors = popen.communicate(timeout=30)[1].decode()
+                self.assertEqual(FAILED, popen.returncode, errors)
+                self.assertIn("3 items were given back", errors)
+        self.waiting("ready", 3)
+        self.assertEqual(b"a\nb\nc\n", self.get("-n", "3").out)
+
+    def test_an_interrupt_while_nobody_reads_settles_what_was_written(self):
+        for data in (b"a", b"x" * (4 << 20), b"c"):
+            self.put(data)
+        getter = self.d.background("get", "-n", "3", "q")
+        self.assertEqual(b"a\nx", getter.stdout.read(3))
+        getter.send_signal(signal.SIGTERM)
+        self.assertEqual(128 + signal.SIGTERM, getter.wait(30))
+        self.waiting("ready", 2)
+        self.assertEqual((0, 1), (self.queue()["running"], self.queue()["succeeded"]))
+
+    def test_a_get_of_many_that_is_interrupted_takes_nothing(self):
+        getter = self.d.background("get", "-n", "3", "q")
+        self.waiting("getters")
+        getter.send_signal(signal.SIGINT)
+        self.assertEqual(128 + signal.SIGINT, getter.wait(30))
+        self.waiting("getters", 0)
+
+    def test_many_are_kept_by_their_receipts(self):
+        self.put_lines("a", "b")
+        output = self.get("-n", "5", "--lease", "1m")
+        self.assertEqual(b"a\nb\n", output.out)
+        receipts = re.findall(r"receipt (\d+:\d+)\n", output.errors)
+        self.assertEqual((2, 2), (len(receipts), self.queue()["running"]))
+        self.assert_code(0, self.d.call("done", *receipts))
+        self.put_lines("c", "d")
+        items = [json.loads(line) for line in
+                 self.get("-n", "5", "--lease", "1m", "-o", "json").out.splitlines()]
+        self.assertEqual(["c", "d"], [item["payload"] for item in items])
+        for item in items:
+            self.assert_members("item", item, "payload_base64")
+            self.assertTrue(item["lease_until"])
+            self.assert_code(0, self.d.call("nack", item["receipt"]))
+        self.assertEqual(2, self.queue()["ready"])
+
+
 class Leases(QueueCase):
     def test_done_settles_by_the_receipt_alone_and_once(self):
         self.put("a")

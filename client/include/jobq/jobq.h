@@ -252,8 +252,8 @@ JOBQ_API int jobq_submit_start(struct jobq_client *client, const struct jobq_job
  * started (ENOMEM, EUNREACH), their futures and the next flush say so. */
 JOBQ_API int jobq_submit_many(struct jobq_client *client, const struct jobq_job *jobs, size_t count,
                               struct jobq_future **ret_futures);
-/* Waits until every submit started so far is durable. Returns the first error among them since the
- * last flush. */
+/* Waits until every submit started so far is durable, and every item of jobq_task_done_start
+ * settled. Returns the first error among them since the last flush. */
 JOBQ_API int jobq_flush(struct jobq_client *client, int64_t timeout_ms);
 /* Submit and result in one: the broker promises nothing until the result is there, which saves a
  * commit. The future is that of a started submit. */
@@ -332,11 +332,29 @@ JOBQ_API int jobq_queue_declare(struct jobq_client *client, const char *name, co
  * priority queue; ties are FIFO. */
 JOBQ_API int jobq_put(struct jobq_queue *queue, const void *data, size_t size, int32_t priority,
                       int64_t timeout_ms);
+struct jobq_put_item {
+    const void *data;
+    size_t size;
+    int32_t priority;
+};
+/* `count` items, in their order, in groups of up to 8,192 that are accepted all or none. Returns
+ * when all that are accepted are durable. A full queue keeps a group waiting as jobq_put an item;
+ * one larger than the queue goes in one by one. 0: all are in; else the first error, as of
+ * jobq_put. `ret_errors` has room for `count`, or is NULL: 0 for each that is in, else why not.
+ * EINVAL, EMSGSIZE: nothing was sent, and ret_errors is as it was. */
+JOBQ_API int jobq_put_many(struct jobq_queue *queue, const struct jobq_put_item *items,
+                           size_t count, int64_t timeout_ms, int *ret_errors);
 /* EEMPTY at once with timeout 0, or when the time is over. ECLOSED: closed, and nothing is left.
  * EUNREACH, ENOENT: no such queue, with timeout 0; else it waits for the queue to be made. EBUSY:
  * this client holds 32,768 items. Items outlive their client, which gives them back when it is
  * closed; they can only be freed then. */
 JOBQ_API int jobq_get(struct jobq_queue *queue, int64_t timeout_ms, struct jobq_item **ret_item);
+/* Up to `max` (8,192 at most are asked for) in one round trip: waits as jobq_get for the first, and
+ * for no more; large items come in several calls. On 0 items[0] to items[*ret_count - 1] are set,
+ * at least one, each an item as from jobq_get; errors as of jobq_get. Behind a getter of many
+ * others wait for as many items at most. A broker that is older gives one. */
+JOBQ_API int jobq_get_many(struct jobq_queue *queue, size_t max, int64_t timeout_ms,
+                           struct jobq_item **ret_items, size_t *ret_count);
 /* Borrowed until the item is settled or freed. Never NULL for an item. */
 JOBQ_API const void *jobq_item_data(const struct jobq_item *item, size_t *ret_size);
 JOBQ_API uint64_t jobq_item_id(const struct jobq_item *item);
@@ -349,6 +367,14 @@ JOBQ_API uint32_t jobq_item_attempt(const struct jobq_item *item);
  * before; EFENCED: the lease was lost, somebody else has it or will; both free it, too. Other
  * errors leave it as it was. */
 JOBQ_API int jobq_task_done(struct jobq_item **item);
+/* `count` items of one client together, in one wait; NULLs are passed over. Each that is settled,
+ * or no more this client's, is freed and its place NULL; 0 when all were settled, else the first
+ * error among them, as of jobq_task_done. EINVAL: items of several clients; nothing was done. */
+JOBQ_API int jobq_task_done_many(struct jobq_item **items, size_t count);
+/* The same, not waiting: takes all of them (their places are NULL), leaves with the next call that
+ * waits, flushes or processes, and jobq_flush tells the first error. They count as held until they
+ * are settled. A client that is closed before gives back what was not sent. */
+JOBQ_API int jobq_task_done_start(struct jobq_item **items, size_t count);
 /* Gives it back to its place in the queue, after delay_ms. Results as of jobq_task_done. */
 JOBQ_API int jobq_nack(struct jobq_item **item, int64_t delay_ms);
 /* The lease ends lease_ms from now, also one that was the session's. EFENCED: it has ended. */

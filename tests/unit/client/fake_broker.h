@@ -42,6 +42,7 @@ struct fb_faults {
     bool no_results;       /* is older: results have to be waited for */
     bool item_at_unwait;   /* GETs get their item when they are withdrawn, behind the UNWAIT */
     bool item_after_pong;  /* or behind the second PONG that follows */
+    bool is_older;         /* knows no GET with a count */
 };
 
 struct fake_broker;

@@ -103,12 +103,44 @@ static void say_error(struct fi_items *fi, const struct fi_route *to, uint64_t c
     fi->say(fi->arg, to, &msg);
 }
 
-static void grant(struct fi_items *fi, const struct fi_waiting *to, struct fi_item *item)
+static void hand_over(struct fi_items *fi, const struct fi_waiting *to, struct fi_item *item)
 {
     item->state = JQ_RUNNING;
     item->session = to->session;
     item->fence = (UINT64_C(1) << 32) + ++fi->fences;
     item->attempt++;
+}
+
+/* `item`, and as many more as are wanted and there. */
+static void grant_many(struct fi_items *fi, const struct fi_waiting *to, struct fi_item *item)
+{
+    struct jq_buf list = { 0 };
+    uint32_t count = 0;
+
+    for (; item && count < to->count; item = first_ready(fi), count++) {
+        hand_over(fi, to, item);
+        const struct jq_given given = {
+            .id = item->id,
+            .fence = item->fence,
+            .attempt = item->attempt,
+            .payload = jq_view(item->payload, item->payload_size),
+        };
+        jq_given_write(&list, &given);
+    }
+    const struct jq_msg msg = { .tag = JQ_MSG_ITEMS,
+                                .correlation = to->correlation,
+                                .u.items.items = jq_records_of(count, &list) };
+    fi->say(fi->arg, &to->route, &msg);
+    jq_buf_fini(&list);
+}
+
+static void grant(struct fi_items *fi, const struct fi_waiting *to, struct fi_item *item)
+{
+    if (to->count && !fi->faults->is_older) {
+        grant_many(fi, to, item);
+        return;
+    }
+    hand_over(fi, to, item);
     const struct jq_msg msg = {
         .tag = JQ_MSG_ITEM,
         .correlation = to->correlation,
@@ -188,7 +220,9 @@ static void wait_for(struct fi_items *fi, const struct fi_route *from, uint64_t 
         .correlation = msg->correlation,
         .session = session,
         .tag = msg->tag,
-        .count = msg->tag == JQ_MSG_ROOM ? (uint32_t)msg->u.room.count : 0,
+        .count = msg->tag == JQ_MSG_ROOM  ? (uint32_t)msg->u.room.count
+                 : msg->tag == JQ_MSG_GET ? (uint32_t)msg->u.get.count
+                                          : 0,
     };
 }
 
@@ -215,7 +249,7 @@ static void on_unwait(struct fi_items *fi, const struct fi_route *from, uint64_t
         if (w->tag == JQ_MSG_GET && fi->faults->item_at_unwait && item)
             grant(fi, w, item);
         if (w->tag == JQ_MSG_GET && fi->faults->item_after_pong)
-            fi->owed = *w, fi->owed.count = 1;
+            fi->owed = *w, fi->pongs_owed = 1;
         remove_waiting(fi, i);
         return;
     }
@@ -225,7 +259,7 @@ void fi_pay(struct fi_items *fi)
 {
     struct fi_item *item = first_ready(fi);
 
-    if (fi->owed.correlation && fi->owed.count-- > 0) /* the client may still be looking */
+    if (fi->owed.correlation && fi->pongs_owed-- > 0) /* the client may still be looking */
         return;
     if (fi->owed.correlation && item)
         grant(fi, &fi->owed, item);

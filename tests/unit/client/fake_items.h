@@ -42,6 +42,7 @@ struct fi_items {
     struct fi_waiting waiting[FI_WAITING_MAX];
     size_t waiting_count;
     struct fi_waiting owed; /* item_after_pong */
+    uint32_t pongs_owed;
     struct fb_faults *faults;
     struct fb_counts *counts;
 };

@@ -34,7 +34,7 @@ static struct jobq_item *take(struct peer *peer, uint64_t lease_ms, uint64_t id)
 
     give(peer, ask->correlation, id);
     assert_true(ask->u.one.done);
-    struct jobq_item *item = jq_pending_take_item(&peer->p, ask);
+    struct jobq_item *item = jq_pending_take_item(ask);
     assert_non_null(item);
     jq_pending_end(&peer->p, ask);
     peer_take_nothing(peer);
@@ -96,7 +96,7 @@ static void an_item_counts_as_held_when_it_arrives(void **state)
     assert_int_equal(held(peer), 1);
     jq_pending_reconnected(&peer->p); /* it was answered: not asked again */
     peer_take_nothing(peer);
-    struct jobq_item *item = jq_pending_take_item(&peer->p, ask);
+    struct jobq_item *item = jq_pending_take_item(ask);
     assert_true(jq_view_equal(item->payload, jq_view_str("bytes")));
     jq_pending_end(&peer->p, ask);
     jq_pending_drop_item(&peer->p, item);
@@ -162,6 +162,138 @@ static void an_item_that_comes_too_late_is_given_back(void **state)
     settled(peer, settle, &(struct jq_ack){ .id = 5, .error = JQ_EFENCED }, 1);
     assert_int_equal(peer->p.items_count, 0);
     peer_take_nothing(peer);
+}
+
+/* ---- many ---- */
+
+static struct jq_ask *get_many(struct peer *peer, uint64_t count)
+{
+    const struct jq_get msg = { .queue = jq_view_str("q"), .wait = 1, .count = count };
+    struct jq_ask *ask = NULL;
+
+    assert_int_equal(jq_pending_get(&peer->p, &msg, &ask), JQ_OK);
+    peer_take(peer, JQ_MSG_GET, NULL);
+    return ask;
+}
+
+static void give_many(struct peer *peer, uint64_t correlation, uint64_t first, uint32_t count)
+{
+    struct jq_buf list = { 0 };
+
+    for (uint32_t i = 0; i < count; i++)
+        jq_given_write(&list, &(struct jq_given){ .id = first + i,
+                                                  .fence = FENCE,
+                                                  .attempt = 1,
+                                                  .payload = jq_view_str("bytes") });
+    const struct jq_msg msg = { .tag = JQ_MSG_ITEMS,
+                                .correlation = correlation,
+                                .u.items.items = jq_records_of(count, &list) };
+    peer_answer(peer, &msg);
+    jq_buf_fini(&list);
+}
+
+static void many_come_in_one_answer_and_those_not_taken_go_back(void **state)
+{
+    struct peer *peer = *state;
+    struct jq_ask *ask = get_many(peer, 8);
+    struct jobq_item *taken[2];
+    uint64_t correlation;
+
+    assert_int_equal(peer->p.gets, 8);
+    give_many(peer, ask->correlation, 5, 3);
+    assert_true(ask->u.one.done);
+    assert_int_equal(held(peer), 3);
+    assert_int_equal(peer->p.gets, 0);
+    for (size_t i = 0; i < 2; i++) {
+        taken[i] = jq_pending_take_item(ask);
+        assert_int_equal(taken[i]->settle.id, 5 + i);
+        assert_true(jq_view_equal(taken[i]->payload, jq_view_str("bytes")));
+    }
+    jq_pending_end(&peer->p, ask);
+    assert_int_equal(take_settle(peer, &correlation).id, 7);
+    settled(peer, correlation, &(struct jq_ack){ .id = 7 }, 1);
+    assert_int_equal(held(peer), 2);
+    for (size_t i = 0; i < 2; i++)
+        jq_pending_drop_item(&peer->p, taken[i]);
+}
+
+static void many_that_come_too_late_are_given_back_without_memory(void **state)
+{
+    struct peer *peer = *state;
+    struct jq_ask *ask = get_many(peer, 3);
+    const uint64_t correlation = ask->correlation;
+    struct jq_buf list = { 0 };
+    uint64_t settle;
+
+    jq_pending_end(&peer->p, ask);
+    peer_take(peer, JQ_MSG_UNWAIT, NULL);
+    for (uint64_t id = 5; id < 8; id++)
+        jq_given_write(&list, &(struct jq_given){ .id = id, .fence = FENCE });
+    const struct jq_msg late = { .tag = JQ_MSG_ITEMS,
+                                 .correlation = correlation,
+                                 .u.items.items = jq_records_of(3, &list) };
+    jq_alloc_fail_after(0, 1); /* there are places for them */
+    jq_pending_receive(&peer->p, peer->now, &late, NULL);
+    jq_alloc_fail_after(-1, 0);
+    jq_buf_fini(&list);
+    assert_int_equal(peer->p.items_count, 3);
+    assert_int_equal(held(peer), 0);
+    assert_int_equal(take_settle(peer, &settle).action, JQ_SETTLE_NACK);
+    const struct jq_ack acks[] = { { .id = 5 }, { .id = 6 }, { .id = 7 } };
+    settled(peer, settle, acks, 3);
+    assert_int_equal(peer->p.items_count, 0);
+}
+
+static void a_get_is_cut_to_what_may_be_held(void **state)
+{
+    struct peer *peer = *state;
+    struct jq_ask *asks[JQ_HELD_MAX / JQ_JOBS_PER_FRAME], *ask = NULL;
+    const struct jq_get msg = { .queue = jq_view_str("q"), .wait = 1, .count = 8 };
+    struct jobq_item *item = take(peer, 0, 5);
+
+    for (size_t i = 0; i < sizeof asks / sizeof *asks; i++)
+        asks[i] = get_many(peer, JQ_JOBS_PER_FRAME);
+    assert_int_equal(peer->p.gets, JQ_HELD_MAX - 1);
+    assert_int_equal(jq_pending_get(&peer->p, &msg, &ask), JQ_EBUSY);
+    for (size_t i = 0; i < sizeof asks / sizeof *asks; i++)
+        jq_pending_end(&peer->p, asks[i]);
+    assert_int_equal(peer->p.gets, 0);
+    jq_pending_drop_item(&peer->p, item);
+}
+
+static void what_leaves_is_held_until_it_is_settled_and_a_flush_tells_its_error(void **state)
+{
+    struct peer *peer = *state;
+    struct jobq_item *a = take(peer, 0, 5), *b = take(peer, 0, 6), *c = take(peer, 0, 7);
+    const struct jq_ack acks[] = { { .id = 5 }, { .id = 6, .error = JQ_EFENCED } };
+    struct jq_detail text;
+    uint64_t correlation, other;
+
+    jq_pending_leave_item(&peer->p, a);
+    jq_pending_leave_item(&peer->p, b);
+    const uint64_t number = peer->p.leaving_number;
+    assert_false(jq_pending_have_left(&peer->p, number));
+    take_settle(peer, &correlation);
+    jq_pending_leave_item(&peer->p, c);
+    take_settle(peer, &other);
+    assert_int_equal(held(peer), 3); /* else they went back */
+    settled(peer, correlation, acks, 2);
+    assert_true(jq_pending_have_left(&peer->p, number)); /* the third came later */
+    assert_int_equal(held(peer), 1);
+    assert_int_equal(jq_pending_take_flush_error(&peer->p, &text), JQ_EFENCED);
+    settled(peer, other, &(struct jq_ack){ .id = 7 }, 1);
+    assert_true(jq_pending_have_left(&peer->p, peer->p.leaving_number));
+    assert_int_equal(jq_pending_take_flush_error(&peer->p, &text), JQ_OK);
+    assert_int_equal(peer->p.items_count, 0);
+}
+
+static void what_leaves_is_freed_with_the_table(void **state)
+{
+    struct peer *peer = *state;
+
+    jq_pending_leave_item(&peer->p, take(peer, 0, 5));
+    jq_pending_fini(&peer->p);
+    jq_pending_init(&peer->p, 1);
 }
 
 static void an_item_that_is_held_may_come_twice(void **state)
@@ -297,6 +429,11 @@ int main(void)
         TEST(a_timed_lease_is_not_the_sessions),
         TEST(a_get_is_asked_again_and_withdrawn),
         TEST(an_item_that_comes_too_late_is_given_back),
+        TEST(many_come_in_one_answer_and_those_not_taken_go_back),
+        TEST(many_that_come_too_late_are_given_back_without_memory),
+        TEST(a_get_is_cut_to_what_may_be_held),
+        TEST(what_leaves_is_held_until_it_is_settled_and_a_flush_tells_its_error),
+        TEST(what_leaves_is_freed_with_the_table),
         TEST(an_item_that_is_held_may_come_twice),
         TEST(what_threads_want_at_one_time_shares_a_settle),
         TEST(done_already_is_an_error_once_and_success_for_a_resend),

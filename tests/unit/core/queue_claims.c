@@ -171,6 +171,34 @@ void claim_get(struct driver *d, uint64_t client, uint64_t correlation, bool wai
     driver_apply(d, client, &msg);
 }
 
+void claim_get_many(struct driver *d, uint64_t client, uint64_t correlation, uint64_t count)
+{
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_GET,
+        .correlation = correlation,
+        .u.get = { .queue = jq_view_str("q"), .wait = 1, .count = count },
+    };
+
+    driver_apply(d, client, &msg);
+}
+
+size_t claim_given(struct driver *d, uint64_t client, uint64_t correlation, struct jq_held *ret)
+{
+    struct driver_frame frame = driver_expect(d, client, JQ_MSG_ITEMS);
+    struct jq_reader r = jq_records_reader(frame.msg.u.items.items);
+    struct jq_given given;
+    size_t count = 0;
+
+    assert_int_equal(frame.msg.correlation, correlation);
+    while (jq_given_next(&r, &given)) {
+        assert_true(count < CLAIM_GIVEN);
+        ret[count++] = (struct jq_held){ .id = given.id, .fence = given.fence };
+    }
+    assert_true(count > 0);
+    driver_frame_free(&frame);
+    return count;
+}
+
 struct claim_taken claim_taken(struct driver *d, uint64_t client)
 {
     struct driver_frame frame = driver_expect(d, client, JQ_MSG_ITEM);

@@ -37,6 +37,11 @@ void claim_purged(struct driver *d); /* until the purge of "q" has ended */
 
 void claim_get(struct driver *d, uint64_t client, uint64_t correlation, bool wait,
                uint64_t lease_ms);
+/* Up to `count`; waits, held by the session. */
+void claim_get_many(struct driver *d, uint64_t client, uint64_t correlation, uint64_t count);
+/* The ITEMS that has come, of that correlation: how many. */
+enum { CLAIM_GIVEN = 16 };
+size_t claim_given(struct driver *d, uint64_t client, uint64_t correlation, struct jq_held *ret);
 struct claim_taken {
     struct jq_held held;
     uint64_t correlation, attempt;

@@ -30,7 +30,8 @@ static uint64_t count_in(const struct model *m, enum jq_job_state state)
     return count;
 }
 
-static uint64_t doomed(const struct model *m)
+/* Any: nothing is handed out. */
+uint64_t model_doomed(const struct model *m)
 {
     uint64_t count = 0;
 
@@ -64,7 +65,7 @@ struct model_counts model_counts(const struct model *m)
         .maxsize = m->is.maxsize,
         .succeeded = m->is.succeeded,
         .cancelled = m->is.cancelled,
-        .purging = doomed(m),
+        .purging = model_doomed(m),
         .getters = m->getters.count,
         .putters = model_putters(m),
         .paused = m->is.paused,
@@ -109,7 +110,7 @@ struct model_told *model_tell(struct model *m, int client, enum jq_tag tag, uint
 {
     assert_true(m->told_count < MODEL_TOLD);
     struct model_told *told = &m->told[m->told_count++];
-    memset(told, 0, offsetof(struct model_told, acks));
+    memset(told, 0, offsetof(struct model_told, given));
     told->client = client;
     told->tag = tag;
     told->correlation = correlation;
@@ -257,20 +258,36 @@ void model_end_getters(struct model *m)
     }
 }
 
-/* True: one was. */
-static bool give_one(struct model *m)
+static void give(struct model *m, const struct model_ask *get, struct model_item *item)
 {
-    struct model_item *item = model_end_of(m, JQ_READY, true);
-
-    if (!item || m->getters.count == 0 || m->is.paused || m->is.purging || is_settling(m))
-        return false;
-    const struct model_ask get = model_take_ask(&m->getters, 0);
     item->state = JQ_RUNNING;
     item->attempt++;
     item->fence = m->is.incarnation << 32 | item->attempt;
-    item->holder = get.lease_ms ? MODEL_BY_RECEIPT : get.client;
-    item->due_at = get.lease_ms ? m->now + (jq_ms)get.lease_ms : 0;
-    model_tell(m, get.client, JQ_MSG_ITEM, get.correlation, get.lease_ms > 0)->item = *item;
+    item->holder = get->lease_ms ? MODEL_BY_RECEIPT : get->client;
+    item->due_at = get->lease_ms ? m->now + (jq_ms)get->lease_ms : 0;
+}
+
+/* One that stands aside comes back before more is given. */
+static bool is_even(const struct model *m)
+{
+    return count_in(m, JQ_BLOCKED) == 0 ||
+           (m->is.maxsize && count_in(m, JQ_READY) >= m->is.maxsize);
+}
+
+/* True: somebody was given something. */
+static bool give_some(struct model *m)
+{
+    struct model_item *item = model_end_of(m, JQ_READY, true);
+
+    if (!item || m->getters.count == 0 || m->is.paused || model_doomed(m) || is_settling(m))
+        return false;
+    const struct model_ask get = model_take_ask(&m->getters, 0);
+    struct model_told *told = model_tell(m, get.client, get.count ? JQ_MSG_ITEMS : JQ_MSG_ITEM,
+                                         get.correlation, get.lease_ms > 0);
+    do {
+        give(m, &get, item);
+        told->item = told->given[told->listed++] = *item;
+    } while (told->listed < get.count && is_even(m) && (item = model_end_of(m, JQ_READY, true)));
     return true;
 }
 
@@ -288,7 +305,7 @@ void model_follow(struct model *m)
         even_out(m);
         serve_rooms(m);
         model_end_getters(m);
-    } while (give_one(m));
+    } while (give_some(m));
     for (size_t i = m->getters.count; i > 0 && !is_settling(m); i--) {
         if (!m->getters.at[i - 1].hasty)
             continue;
@@ -312,7 +329,7 @@ static void purge_slice(struct model *m)
         model_end_item(m, &m->is.items[i - 1], JQ_CANCELLED);
         left--;
     }
-    m->is.purging = doomed(m) > 0;
+    m->is.purging = model_doomed(m) > 0;
 }
 
 static void items_due(struct model *m)

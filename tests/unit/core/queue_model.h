@@ -20,6 +20,7 @@ enum {
     MODEL_ASKS = 64,   /* GETs, ROOMs or JOINs that wait */
     MODEL_TOLD = 256,  /* frames that are to come */
     MODEL_LIST = 80,   /* records in one of them */
+    MODEL_GIVEN = 12,  /* items in one of them */
     MODEL_SLICE = 2048 /* purged jobs that one tick ends */
 };
 
@@ -62,7 +63,7 @@ struct model_ask {
     uint64_t correlation;
     uint64_t lease_ms; /* GET */
     bool hasty;        /* GET: wait=0 */
-    uint64_t count;    /* ROOM */
+    uint64_t count;    /* ROOM; GET: 0: one, in ITEM */
     bool kept;         /* ROOM: its places are */
 };
 
@@ -80,13 +81,14 @@ struct model_told {
     int client;
     enum jq_tag tag;
     uint64_t correlation;
-    bool held;                       /* until the next commit */
-    int64_t error;                   /* ERROR */
-    uint64_t first_id, count;        /* SUBMITTED; of QUEUE_SAID, count */
-    struct model_item item;          /* ITEM */
-    struct model_counts counts;      /* QUEUE_SAID */
-    struct jq_ack acks[MODEL_LIST];  /* SETTLED: `listed` of them */
-    struct jq_held lost[MODEL_LIST]; /* WELCOME */
+    bool held;                            /* until the next commit */
+    int64_t error;                        /* ERROR */
+    uint64_t first_id, count;             /* SUBMITTED; of QUEUE_SAID, count */
+    struct model_item item;               /* ITEM */
+    struct model_item given[MODEL_GIVEN]; /* ITEMS: `listed` of them */
+    struct model_counts counts;           /* QUEUE_SAID */
+    struct jq_ack acks[MODEL_LIST];       /* SETTLED: `listed` of them */
+    struct jq_held lost[MODEL_LIST];      /* WELCOME */
     size_t listed;
 };
 
@@ -127,7 +129,8 @@ void model_gone(struct model *m, int client); /* its connection is lost */
 void model_bye(struct model *m, int client);
 void model_submit(struct model *m, int client, uint64_t number, const struct model_spec *specs,
                   size_t count);
-void model_get(struct model *m, int client, uint64_t correlation, bool wait, uint64_t lease_ms);
+void model_get(struct model *m, int client, uint64_t correlation, bool wait, uint64_t lease_ms,
+               uint64_t count);
 void model_peek(struct model *m, int client, uint64_t correlation);
 void model_settle(struct model *m, int client, uint64_t correlation,
                   const struct jq_settling *items, size_t count);

@@ -20,6 +20,7 @@ void model_disconnect(struct model *m, int client);
 void model_follow(struct model *m);
 void model_end_getters(struct model *m);
 uint64_t model_waiting(const struct model *m);
+uint64_t model_doomed(const struct model *m);
 uint64_t model_putters(const struct model *m);
 uint64_t model_places_taken(const struct model *m);
 struct model_item *model_end_of(struct model *m, enum jq_job_state state, bool first);

@@ -160,21 +160,23 @@ void model_room(struct model *m, int client, uint64_t correlation, uint64_t coun
 
 /* ---- GET, PEEK, SETTLE ---- */
 
-void model_get(struct model *m, int client, uint64_t correlation, bool wait, uint64_t lease_ms)
+void model_get(struct model *m, int client, uint64_t correlation, bool wait, uint64_t lease_ms,
+               uint64_t count)
 {
     m->is.holds[client] = true;
     model_withdraw(&m->getters, client, correlation);
     model_ask(&m->getters, (struct model_ask){ .client = client,
                                                .correlation = correlation,
                                                .lease_ms = lease_ms,
-                                               .hasty = !wait });
+                                               .hasty = !wait,
+                                               .count = count });
     model_follow(m);
 }
 
 /* While a queue is purged nobody is given anything of it. */
 void model_peek(struct model *m, int client, uint64_t correlation)
 {
-    const struct model_item *item = m->is.purging ? NULL : model_end_of(m, JQ_READY, true);
+    const struct model_item *item = model_doomed(m) ? NULL : model_end_of(m, JQ_READY, true);
 
     if (!item) {
         model_refuse(m, client, correlation, JQ_EEMPTY);

@@ -42,7 +42,7 @@ void forget(struct client *client, uint64_t id, uint64_t fence)
             client->held[i - 1] = client->held[--client->held_count];
 }
 
-static void same_item(struct world *w, int client, const struct jq_item *item,
+static void same_item(struct world *w, int client, const struct jq_given *item,
                       const struct model_item *wanted)
 {
     char payload[24];
@@ -61,6 +61,33 @@ static void same_item(struct world *w, int client, const struct jq_item *item,
     w->past[w->past_count++ % PAST] = held;
     if (!item->lease_until && w->clients[client].held_count < HELD_MAX)
         w->clients[client].held[w->clients[client].held_count++] = held;
+}
+
+static void same_items(struct world *w, int client, struct jq_records items,
+                       const struct model_told *told)
+{
+    struct jq_reader r = jq_records_reader(items);
+    struct jq_given given;
+
+    assert_int_equal(items.count, told->listed);
+    for (size_t i = 0; jq_given_next(&r, &given); i++)
+        same_item(w, client, &given, &told->given[i]);
+}
+
+static void same_one_item(struct world *w, int client, const struct jq_item *item,
+                          const struct model_item *wanted)
+{
+    const struct jq_given given = {
+        .id = item->id,
+        .fence = item->fence,
+        .priority = item->priority,
+        .attempt = item->attempt,
+        .created_at = item->created_at,
+        .payload = item->payload,
+        .lease_until = item->lease_until,
+    };
+
+    same_item(w, client, &given, wanted);
 }
 
 static void same_counts(const struct jq_queue_info *is, const struct model_counts *all)
@@ -160,7 +187,10 @@ static void same_frame(struct world *w, const struct jq_msg *msg, const struct m
         assert_int_equal(msg->u.submitted.count, told->count);
         break;
     case JQ_MSG_ITEM:
-        same_item(w, told->client, &msg->u.item, &told->item);
+        same_one_item(w, told->client, &msg->u.item, &told->item);
+        break;
+    case JQ_MSG_ITEMS:
+        same_items(w, told->client, msg->u.items.items, told);
         break;
     case JQ_MSG_SETTLED:
         same_acks(msg->u.settled.each, told);

@@ -52,7 +52,7 @@ static void a_relaxed_queue_answers_at_once_and_may_forget(void **state)
     assert_true(told(d, client) > second); /* an id is given once */
 }
 
-static void a_relaxed_end_is_told_when_it_is_durable_and_a_settle_at_once(void **state)
+static void a_relaxed_end_and_a_settle_are_told_at_once(void **state)
 {
     struct driver *d = *state;
     const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 1);
@@ -61,12 +61,82 @@ static void a_relaxed_end_is_told_when_it_is_durable_and_a_settle_at_once(void *
     const uint64_t id = told(d, client);
     driver_wait(d, client, 50, id);
     driver_done(d, worker, driver_grant(d, worker), JQ_OUTCOME_EXITED, 0);
-    assert_false(driver_has(d, client, JQ_MSG_RESULTS));
-    driver_commit(d);
     claim_expect_end(d, client, id, JQ_SUCCEEDED);
+    driver_wait(d, client, 51, id); /* it has ended, and is in memory alone */
+    claim_expect_end(d, client, id, JQ_SUCCEEDED);
+    assert_non_null(claim_job(d, id));                    /* the store does not answer for it yet */
+    assert_false(driver_has(d, worker, JQ_MSG_DONE_ACK)); /* else nobody would know after a crash */
+    driver_commit(d);
+    assert_null(claim_job(d, id));
+    claim_late(d);
+    claim_drop(d, worker, JQ_MSG_DONE_ACK);
     claim_put(d, client, "item", 0, 1, NULL);
     claim_settle_ask(d, client, claim_take(d, client), JQ_SETTLE_DONE, 0);
     assert_int_equal(claim_settled(d, client), 0);
+}
+
+static void a_relaxed_call_does_not_wait_for_the_disk(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 1);
+
+    be(d, client, JQ_DURABILITY_RELAXED);
+    driver_submit(d, client,
+                  (struct driver_submit){ .number = 1, .queue = "q", .flags = JQ_SUBMIT_CALL });
+    claim_late(d);
+    claim_drop(d, client, JQ_MSG_SUBMITTED);
+    const struct jq_held held = driver_grant(d, worker);
+    driver_done(d, worker, held, JQ_OUTCOME_EXITED, 0);
+    claim_expect_end(d, client, held.id, JQ_SUCCEEDED);
+}
+
+/* Its worker keeps what is not acknowledged, and says it again. */
+static void a_relaxed_end_that_a_crash_undid_comes_again_from_its_worker(void **state)
+{
+    struct driver *d = *state;
+    uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 1);
+
+    be(d, client, JQ_DURABILITY_RELAXED);
+    const uint64_t id = told(d, client);
+    const struct jq_held held = driver_grant(d, worker);
+    driver_commit(d);
+    driver_wait(d, client, 50, id);
+    driver_done(d, worker, held, JQ_OUTCOME_EXITED, 0);
+    claim_expect_end(d, client, id, JQ_SUCCEEDED);
+    driver_crash(d);
+    assert_int_equal(claim_now(d, id), JQ_RUNNING);
+    worker = driver_worker_back(d, 8, &held, 1);
+    driver_done(d, worker, held, JQ_OUTCOME_EXITED, 0);
+    driver_commit(d);
+    claim_late(d);
+    claim_drop(d, worker, JQ_MSG_DONE_ACK);
+    assert_null(claim_job(d, id));
+    client = driver_client(d, 7);
+    driver_wait(d, client, 50, id);
+    driver_commit(d);
+    claim_expect_end(d, client, id, JQ_SUCCEEDED);
+}
+
+static void a_result_tells_no_id_that_could_be_given_again(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 1);
+
+    for (enum jq_durability how = JQ_DURABILITY_RELAXED; how <= JQ_DURABILITY_MEMORY; how++) {
+        be(d, client, how);
+        d->core->meta.next_id = d->core->ids_safe;
+        driver_submit(
+            d, client,
+            (struct driver_submit){ .number = how, .queue = "q", .flags = JQ_SUBMIT_CALL });
+        claim_late(d);
+        claim_drop(d, client, JQ_MSG_SUBMITTED);
+        const struct jq_held held = driver_grant(d, worker);
+        driver_done(d, worker, held, JQ_OUTCOME_EXITED, 0);
+        assert_false(driver_has(d, client, JQ_MSG_RESULTS));
+        driver_commit(d);
+        claim_expect_end(d, client, held.id, JQ_SUCCEEDED);
+        driver_credit(d, worker, 1 + how);
+    }
 }
 
 /* ---- ids ---- */
@@ -369,7 +439,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(a_relaxed_queue_answers_at_once_and_may_forget),
-        CLAIM(a_relaxed_end_is_told_when_it_is_durable_and_a_settle_at_once),
+        CLAIM(a_relaxed_end_and_a_settle_are_told_at_once),
+        CLAIM(a_relaxed_call_does_not_wait_for_the_disk),
+        CLAIM(a_relaxed_end_that_a_crash_undid_comes_again_from_its_worker),
+        CLAIM(a_result_tells_no_id_that_could_be_given_again),
         CLAIM(ids_that_were_told_are_never_given_again),
         CLAIM(more_ids_than_are_reserved_wait_for_the_store),
         CLAIM(ids_are_reserved_by_the_batch_that_makes_the_queue_so),

@@ -45,8 +45,8 @@ static void messages_of_clients_are_for_clients_alone(void **state)
 
 static void answers_are_no_requests(void **state)
 {
-    static const enum jq_tag tags[] = { JQ_MSG_ITEM, JQ_MSG_SETTLED, JQ_MSG_ROOM_KEPT,
-                                        JQ_MSG_QUEUE_SAID, JQ_MSG_JOINED };
+    static const enum jq_tag tags[] = { JQ_MSG_ITEM,      JQ_MSG_ITEMS,      JQ_MSG_SETTLED,
+                                        JQ_MSG_ROOM_KEPT, JQ_MSG_QUEUE_SAID, JQ_MSG_JOINED };
     struct driver *d = *state;
     const uint64_t client = driver_client(d, 7);
 

@@ -361,17 +361,22 @@ static void one_session_holds_and_waits_for_so_many_and_no_more(void **state)
 {
     struct driver *d = *state;
     const uint64_t client = driver_client(d, 7);
-    struct jq_peer *peer = jq_peer_find(d->core, client);
+    const uint32_t asks = JQ_HELD_MAX / JQ_JOBS_PER_FRAME;
 
     claim_item(d, client);
     claim_take(d, client);
-    peer->getting += JQ_HELD_MAX - 2; /* to ask so often takes long */
-    claim_get(d, client, 1, true, 0);
-    claim_get(d, client, 1, true, 0); /* again: not once more */
+    for (uint32_t i = 1; i < asks; i++)
+        claim_get_many(d, client, 1 + i, JQ_JOBS_PER_FRAME);
+    claim_get_many(d, client, 1, JQ_JOBS_PER_FRAME - 2);
+    claim_get(d, client, 98, true, 0);
+    claim_get(d, client, 98, true, 0); /* again: not once more */
     assert_false(driver_has(d, client, JQ_MSG_ERROR));
-    claim_get(d, client, 2, true, 0);
+    claim_get(d, client, 99, true, 0);
     assert_int_equal(claim_expect_error(d, client), JQ_EBUSY);
-    peer->getting -= JQ_HELD_MAX - 2;
+    claim_unwait(d, client, 98);
+    claim_get_many(d, client, 99, JQ_JOBS_PER_FRAME); /* counts as what is left: one */
+    claim_get(d, client, 98, true, 0);
+    assert_int_equal(claim_expect_error(d, client), JQ_EBUSY);
 }
 
 int main(void)
