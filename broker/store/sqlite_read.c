@@ -166,6 +166,19 @@ enum jq_err jq_sqlite_read_range(struct jq_sqlite *sqlite, uint64_t first, uint6
     return err;
 }
 
+/* Ids that follow one another by one range: results are asked for as they were submitted. */
+static enum jq_err read_ids(struct jq_sqlite *sqlite, const struct jq_read *read,
+                            jq_each_job_fn *each, void *arg)
+{
+    for (uint32_t first = 0, end; first < read->count; first = end) {
+        for (end = first + 1; end < read->count && read->ids[end] == read->ids[end - 1] + 1; end++)
+            ;
+        JQ_TRY(jq_sqlite_read_range(sqlite, read->ids[first], read->ids[end - 1], read->parts, each,
+                                    arg));
+    }
+    return JQ_OK;
+}
+
 enum jq_err jq_sqlite_read(struct jq_backend *backend, const struct jq_read *read,
                            jq_each_job_fn *each, void *arg, bool *ret_more)
 {
@@ -178,7 +191,5 @@ enum jq_err jq_sqlite_read(struct jq_backend *backend, const struct jq_read *rea
         return jq_sqlite_read_spilled(sqlite, read, each, arg, ret_more);
     if (read->kind != JQ_READ_JOBS)
         return jq_sqlite_read_merged(sqlite, read, each, arg, ret_more);
-    for (uint32_t i = 0; i < read->count; i++)
-        JQ_TRY(jq_sqlite_read_range(sqlite, read->ids[i], read->ids[i], read->parts, each, arg));
-    return JQ_OK;
+    return read_ids(sqlite, read, each, arg);
 }
