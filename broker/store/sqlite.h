@@ -14,19 +14,12 @@
 #include "broker/store/path.h"
 #include "broker/store/sqlite_schema.h"
 #include "broker/store/store.h"
+#include "proto/base/buf.h"
 
 enum jq_sql {
 #define SQL(name, text) JQ_SQL_##name,
 #include "broker/store/sqlite_statements.def"
     JQ_SQL_COUNT
-};
-
-/* What the parameters of a statement are: SQLite keeps them through a reset, and most of a job's
- * are those of the job before. Only the others are bound: binding took a tenth of put-then-delete.
- */
-struct jq_bound {
-    uint64_t numbers[JQ_PARAMETERS_MAX + 1];
-    uint8_t kinds[JQ_PARAMETERS_MAX + 1]; /* enum bound_kind of sqlite_columns.h */
 };
 
 /* Where a job's row is: one of three tables. */
@@ -38,11 +31,23 @@ struct jq_span {
     uint64_t low, top;
 };
 
+/* Operations that the same statements write, by rising id. */
+struct jq_run {
+    const struct jq_store_op **ops;
+    uint32_t count, capacity;
+};
+
+/* Packs of the row that is being written. */
+struct jq_packs {
+    struct jq_buf life, fixed, result;
+};
+
 struct jq_sqlite {
     struct jq_backend backend; /* first: ops */
     sqlite3 *db;
     sqlite3_stmt *statements[JQ_SQL_COUNT];
-    struct jq_bound bound[JQ_SQL_COUNT];
+    struct jq_run run; /* what `batch` has the rows of */
+    struct jq_packs packs;
     struct jq_store_path path;
     struct jq_mark mark;
     struct jq_store_meta meta;        /* of the last commit */
@@ -55,7 +60,8 @@ struct jq_sqlite {
     uint32_t commits_unchecked;
     uint64_t bytes_unchecked;
     bool is_space_low;
-    bool is_log_stuck; /* the log could not be written back: the disk was full */
+    bool is_large_open; /* PAYLOAD_GET or OUTPUT_GET stands at a row */
+    bool is_log_stuck;  /* the log could not be written back: the disk was full */
 };
 
 static inline struct jq_sqlite *jq_sqlite_of(struct jq_backend *backend)
@@ -100,18 +106,27 @@ int jq_sqlite_run_with_range(struct jq_sqlite *sqlite, enum jq_sql which, uint64
 enum jq_err jq_sqlite_commit(struct jq_backend *backend, const struct jq_batch *batch,
                              struct jq_detail *ret_detail);
 
+/* --- sqlite_jobs.c --- */
+bool jq_sqlite_is_about_jobs(const struct jq_store_op *op);
+/* Applies the operation at *at, with those of its run, and moves *at past them. *ret_absent: one
+ * whose job is not there. An SQLite code. */
+int jq_sqlite_apply_jobs(struct jq_sqlite *sqlite, const struct jq_batch *batch, uint32_t *at,
+                         uint64_t *top_id, const struct jq_store_op **ret_absent);
+
+/* --- sqlite_batch.c --- */
+/* Makes `batch` known to the connection: the rows of `run`. An SQLite code. */
+int jq_sqlite_batch_open(struct jq_sqlite *sqlite);
+/* Runs of a batch of so many operations have room. ENOMEM. */
+enum jq_err jq_sqlite_batch_reserve(struct jq_sqlite *sqlite, uint32_t count);
+
 /* --- sqlite_spill.c: live jobs that the broker does not keep in memory --- */
-/* An SQLite code each; `found`: it was there. */
-int jq_sqlite_spilled_put(struct jq_sqlite *sqlite, const struct jq_job_record *job);
-int jq_sqlite_job_spill(struct jq_sqlite *sqlite, const struct jq_job_record *job, bool *ret_found);
-int jq_sqlite_spilled_set(struct jq_sqlite *sqlite, const struct jq_job_record *job,
-                          bool *ret_found);
+/* An SQLite code; `found`: all of them were there. */
 int jq_sqlite_spilled_purge(struct jq_sqlite *sqlite, const struct jq_spilled_purge *purge,
                             bool *ret_found);
 
 /* --- sqlite_large.c: payloads and outputs that have tables of their own --- */
 enum jq_err jq_sqlite_large_open(struct jq_sqlite *sqlite, struct jq_detail *detail);
-bool jq_payload_is_large(const struct jq_job_record *job);
+bool jq_payload_is_large(size_t bytes);
 bool jq_output_is_large(const struct jq_result_record *result);
 /* An SQLite code each. `put` does nothing for what is not large, `delete` for what is not there. */
 int jq_sqlite_payload_put(struct jq_sqlite *sqlite, const struct jq_job_record *job);
@@ -133,8 +148,9 @@ enum jq_err jq_sqlite_load_workers(struct jq_backend *backend, jq_each_worker_fn
 enum jq_err jq_sqlite_load_limits(struct jq_backend *backend, jq_each_limit_fn *each, void *arg);
 enum jq_err jq_sqlite_read(struct jq_backend *backend, const struct jq_read *read,
                            jq_each_job_fn *each, void *arg, bool *ret_more);
-enum jq_err jq_sqlite_read_one(struct jq_sqlite *sqlite, uint64_t id, uint32_t parts,
-                               jq_each_job_fn *each, void *arg);
+/* All from the first id to the last, wherever they are, by rising id. */
+enum jq_err jq_sqlite_read_range(struct jq_sqlite *sqlite, uint64_t first, uint64_t last,
+                                 uint32_t parts, jq_each_job_fn *each, void *arg);
 /* sqlite_list.c */
 enum jq_err jq_sqlite_read_merged(struct jq_sqlite *sqlite, const struct jq_read *read,
                                   jq_each_job_fn *each, void *arg, bool *ret_more);
@@ -144,25 +160,27 @@ enum jq_err jq_sqlite_read_spilled(struct jq_sqlite *sqlite, const struct jq_rea
 /* The row of META_GET, checked. ECORRUPT: absent or its CRC does not fit. */
 enum jq_err jq_sqlite_read_meta(struct jq_sqlite *sqlite, struct jq_store_meta *ret_meta);
 
-/* --- sqlite_row.c, sqlite_small.c: records to parameters and columns to records, and the CRCs
+/* --- sqlite_row.c, sqlite_result.c, sqlite_small.c: records to columns and back, and the CRCs
  * between --- */
 
-/* Bind one group of columns from parameter `at` on. What these bind nobody else binds. Bound bytes
- * are borrowed until the statement has been reset, read ones until it is stepped. An SQLite code:
- * SQLITE_OK or the first that failed. */
-int jq_row_bind_set(struct jq_sqlite *sqlite, enum jq_sql which, int at,
-                    const struct jq_job_record *job);
-int jq_row_bind_fixed(struct jq_sqlite *sqlite, enum jq_sql which, int at,
-                      const struct jq_job_record *job);
-int jq_row_bind_result(struct jq_sqlite *sqlite, enum jq_sql which, int at, uint64_t id,
-                       const struct jq_result_record *result); /* NULL: none */
+/* The buffer is broken when there was no memory. */
+void jq_row_pack_life(struct jq_buf *buf, const struct jq_job_record *job);
+void jq_row_pack_fixed(struct jq_buf *buf, const struct jq_job_record *job);
+void jq_row_pack_result(struct jq_buf *buf, uint64_t id,
+                        const struct jq_result_record *result); /* NULL: none */
+uint32_t jq_row_crc_place(const struct jq_job_record *job);     /* of a spilled one */
+
+/* Bound bytes are borrowed until the statement has been reset, read ones until it is stepped. An
+ * SQLite code: SQLITE_OK or the first that failed. */
+int jq_row_bind_life(struct jq_sqlite *sqlite, enum jq_sql which,
+                     const struct jq_job_record *job); /* id, state, life */
+int jq_row_bind_result(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t id,
+                       const struct jq_result_record *result); /* id, result */
 int jq_row_bind_payload(struct jq_sqlite *sqlite, enum jq_sql which,
                         const struct jq_job_record *job);
 int jq_row_bind_output(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t id,
                        const struct jq_result_record *result);
 int jq_row_bind_id(struct jq_sqlite *sqlite, enum jq_sql which, int at, uint64_t id);
-int jq_row_bind_place(struct jq_sqlite *sqlite, enum jq_sql which, int at,
-                      const struct jq_job_record *job); /* of a spilled one */
 int jq_row_bind_queue(struct jq_sqlite *sqlite, enum jq_sql which,
                       const struct jq_queue_record *queue);
 int jq_row_bind_request(struct jq_sqlite *sqlite, enum jq_sql which,
@@ -176,11 +194,13 @@ int jq_row_bind_limit_name(struct jq_sqlite *sqlite, enum jq_sql which,
 int jq_row_bind_meta(struct jq_sqlite *sqlite, enum jq_sql which, const struct jq_store_meta *meta);
 
 /* A row of JQ_LIVE_ROW, JQ_SPILLED_ROW or JQ_ENDED_ROW. What cannot be trusted sets job.damaged: a
- * damaged result is given as one that says so, never as what it says. EINVAL never; ENOMEM when
- * SQLite had none.
- */
-enum jq_err jq_row_read_job(sqlite3_stmt *statement, enum jq_place place, uint32_t parts,
-                            struct jq_loaded_job *ret_job);
+ * damaged result is given as one that says so, never as what it says. What is large is borrowed
+ * until jq_row_end_large, which follows, also after an error. */
+enum jq_err jq_row_read_job(struct jq_sqlite *sqlite, sqlite3_stmt *statement, enum jq_place place,
+                            uint32_t parts, struct jq_loaded_job *ret_job);
+void jq_row_end_large(struct jq_sqlite *sqlite);
+/* What a list asks for beside queue and state. */
+bool jq_row_passes(sqlite3_stmt *statement, const struct jq_read *read);
 /* ECORRUPT: the CRC does not fit. */
 enum jq_err jq_row_read_queue(sqlite3_stmt *statement, struct jq_queue_record *ret_queue);
 enum jq_err jq_row_read_request(sqlite3_stmt *statement, struct jq_request_record *ret_request);

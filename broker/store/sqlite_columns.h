@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * sqlite_columns.h - parameters and columns one after another, and CRCs: what sqlite_row.c and
- * sqlite_small.c are made from. Only these two include this.
+ * sqlite_columns.h - parameters and columns one after another, and CRCs: what sqlite_row.c,
+ * sqlite_result.c, sqlite_small.c and sqlite_rows_1.c are made from. Only these include this.
  *
  * A CRC starts with the row's id: a row found in the place of another does not pass. */
 #ifndef JQ_STORE_SQLITE_COLUMNS_H
@@ -10,6 +10,7 @@
 #include <endian.h>
 
 #include "broker/store/sqlite.h"
+#include "broker/store/sqlite_pack.h"
 #include "proto/base/crc32c.h"
 
 /* Numbers first, little-endian, then bytes whose sizes are among the numbers. */
@@ -50,34 +51,40 @@ static inline uint64_t pair(uint32_t low, uint32_t high)
     return (uint64_t)high << 32 | low;
 }
 
-/* --- binding --- */
+/* Of what is in a table for large ones. */
+static inline uint32_t crc_large(uint64_t id, struct jq_view bytes)
+{
+    return crc_bytes(CRC_NUMBERS(id, bytes.size), bytes);
+}
 
-enum bound_kind { BOUND_UNKNOWN = 0, BOUND_NUMBER, BOUND_EMPTY };
+static inline uint32_t crc_output(uint64_t id, const struct jq_result_record *r)
+{
+    uint32_t crc = CRC_NUMBERS(id, r->stdout_head.size, r->stdout_tail.size, r->stderr_head.size,
+                               r->stderr_tail.size);
+    crc = crc_bytes(crc, r->stdout_head);
+    crc = crc_bytes(crc, r->stdout_tail);
+    crc = crc_bytes(crc, r->stderr_head);
+    return crc_bytes(crc, r->stderr_tail);
+}
+
+/* --- binding --- */
 
 /* The first failure sticks; later binds are no harm. */
 struct binder {
     sqlite3_stmt *statement;
-    struct jq_bound *bound;
     int at;
     int code;
 };
 
 static inline struct binder binder_of(struct jq_sqlite *sqlite, enum jq_sql which, int at)
 {
-    return (struct binder){ .statement = sqlite->statements[which],
-                            .bound = &sqlite->bound[which],
-                            .at = at };
+    return (struct binder){ .statement = sqlite->statements[which], .at = at };
 }
 
 static inline void bind_number(struct binder *b, uint64_t number)
 {
-    const int at = b->at++;
+    const int code = sqlite3_bind_int64(b->statement, b->at++, (sqlite3_int64)number);
 
-    if (b->bound->kinds[at] == BOUND_NUMBER && b->bound->numbers[at] == number)
-        return;
-    const int code = sqlite3_bind_int64(b->statement, at, (sqlite3_int64)number);
-    b->bound->kinds[at] = code == SQLITE_OK ? BOUND_NUMBER : BOUND_UNKNOWN;
-    b->bound->numbers[at] = number;
     if (code != SQLITE_OK)
         b->code = code;
 }
@@ -90,16 +97,36 @@ static inline void bind_crc(struct binder *b, uint32_t crc)
 
 static inline void bind_bytes(struct binder *b, struct jq_view bytes)
 {
-    const int at = b->at++;
-
-    if (bytes.size == 0 && b->bound->kinds[at] == BOUND_EMPTY)
-        return;
     /* A NULL pointer would bind NULL. */
-    const int code = sqlite3_bind_blob64(b->statement, at, bytes.size ? bytes.data : "", bytes.size,
-                                         SQLITE_STATIC);
-    b->bound->kinds[at] = code == SQLITE_OK && bytes.size == 0 ? BOUND_EMPTY : BOUND_UNKNOWN;
+    const int code = sqlite3_bind_blob64(b->statement, b->at++, bytes.size ? bytes.data : "",
+                                         bytes.size, SQLITE_STATIC);
+
     if (code != SQLITE_OK)
         b->code = code;
+}
+
+static inline void bind_key(struct binder *b, struct jq_view key)
+{
+    if (key.size)
+        bind_bytes(b, key);
+    else
+        sqlite3_bind_null(b->statement, b->at++);
+}
+
+static inline void bind_output(struct binder *b, const struct jq_result_record *result)
+{
+    bind_bytes(b, result->value);
+    bind_bytes(b, result->stdout_head);
+    bind_bytes(b, result->stdout_tail);
+    bind_bytes(b, result->stderr_head);
+    bind_bytes(b, result->stderr_tail);
+}
+
+static inline void bind_pack(struct binder *b, const struct jq_buf *pack)
+{
+    if (!jq_buf_ok(pack) && b->code == SQLITE_OK)
+        b->code = SQLITE_NOMEM;
+    bind_bytes(b, jq_buf_view(pack));
 }
 
 /* --- reading --- */
@@ -117,12 +144,16 @@ static inline uint64_t read_number(struct reader *r)
     return (uint64_t)sqlite3_column_int64(r->statement, r->at++);
 }
 
-static inline uint32_t read_u32(struct reader *r)
+static inline uint32_t narrow(struct reader *r, uint64_t number)
 {
-    const uint64_t number = read_number(r);
     if (number > UINT32_MAX)
         r->bad = true;
     return (uint32_t)number;
+}
+
+static inline uint32_t read_u32(struct reader *r)
+{
+    return narrow(r, read_number(r));
 }
 
 static inline struct jq_view read_bytes(struct reader *r)
@@ -149,6 +180,16 @@ static inline uint32_t read_crc(struct reader *r)
 {
     return (uint32_t)read_number(r);
 }
+
+/* --- sqlite_result.c --- */
+/* A row of JQ_ENDED_ROW, from its result on. */
+enum jq_err jq_row_read_result(struct jq_sqlite *sqlite, struct reader *r, uint32_t parts,
+                               struct jq_loaded_job *loaded);
+/* --- sqlite_row.c --- */
+/* The row of a job in a table for large ones, until jq_row_end_large; its statement is NULL when
+ * there is none. */
+enum jq_err jq_row_find_large(struct jq_sqlite *sqlite, enum jq_sql which, uint64_t id,
+                              struct reader *ret_reader);
 
 static inline enum jq_err outcome(const struct reader *r)
 {

@@ -28,18 +28,17 @@ struct jq_cursor {
     bool end;
     uint64_t low; /* lists: rows below this id are not looked at; 0: all are */
     uint32_t parts;
+    const struct jq_read *filter; /* other rows are passed over; NULL: none are */
 };
 
-static inline enum jq_err jq_cursor_open(struct jq_cursor *cursor, struct jq_sqlite *sqlite,
-                                         enum jq_sql which, enum jq_place place, uint32_t parts)
+static inline void jq_cursor_open(struct jq_cursor *cursor, struct jq_sqlite *sqlite,
+                                  enum jq_sql which, enum jq_place place, uint32_t parts)
 {
     if (parts & JQ_READ_LIVE && place != JQ_PLACE_ENDED)
         parts |= JQ_READ_PAYLOAD;
     *cursor = (struct jq_cursor){
         .sqlite = sqlite, .statement = sqlite->statements[which], .place = place, .parts = parts
     };
-    const int code = sqlite3_bind_int64(cursor->statement, 1, parts);
-    return code == SQLITE_OK ? JQ_OK : jq_sqlite_error(sqlite, code, "cannot read", NULL);
 }
 
 static inline enum jq_err jq_cursor_bind(struct jq_cursor *cursor, int at, int64_t number)
@@ -58,7 +57,10 @@ static inline enum jq_err jq_cursor_bind_bytes(struct jq_cursor *cursor, int at,
 
 static inline enum jq_err jq_cursor_step(struct jq_cursor *cursor)
 {
-    return jq_sqlite_step(cursor->sqlite, cursor->statement, &cursor->end);
+    do
+        JQ_TRY(jq_sqlite_step(cursor->sqlite, cursor->statement, &cursor->end));
+    while (!cursor->end && cursor->filter && !jq_row_passes(cursor->statement, cursor->filter));
+    return JQ_OK;
 }
 
 static inline void jq_cursor_close(struct jq_cursor *cursor)
@@ -76,8 +78,12 @@ static inline enum jq_err jq_cursor_give(struct jq_cursor *cursor, jq_each_job_f
 {
     struct jq_loaded_job job;
 
-    JQ_TRY(jq_row_read_job(cursor->statement, cursor->place, cursor->parts, &job));
-    return each(arg, &job);
+    enum jq_err err =
+        jq_row_read_job(cursor->sqlite, cursor->statement, cursor->place, cursor->parts, &job);
+    if (err == JQ_OK)
+        err = each(arg, &job);
+    jq_row_end_large(cursor->sqlite);
+    return err;
 }
 
 /* Ids above what an SQLite key holds are never stored; as bounds they mean "no bound". */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * sqlite_large.c - payloads and outputs that are large have tables of their own: written once, not
- * again with each change of their job, and out of the way of who walks the jobs. The job's row has
- * empty bytes in their place, and their CRCs. Rows of version 1 have all sizes in them, and keep
- * them. */
+ * again with each change of their job, and out of the way of who walks the jobs. The job's row says
+ * that they are there, and has their CRCs. */
 #include "broker/store/sqlite.h"
 
 #include <stdio.h>
@@ -11,9 +10,9 @@
 
 enum { INLINE_MAX = 1024 };
 
-bool jq_payload_is_large(const struct jq_job_record *job)
+bool jq_payload_is_large(size_t bytes)
 {
-    return job->payload.size > INLINE_MAX;
+    return bytes > INLINE_MAX;
 }
 
 bool jq_output_is_large(const struct jq_result_record *r)
@@ -61,7 +60,7 @@ static bool meets(const struct jq_span *span, uint64_t first, uint64_t last)
 
 int jq_sqlite_payload_put(struct jq_sqlite *sqlite, const struct jq_job_record *job)
 {
-    if (!jq_payload_is_large(job))
+    if (!jq_payload_is_large(job->payload.size))
         return SQLITE_OK;
     widen(&sqlite->payloads, job->id);
     const int code = jq_row_bind_payload(sqlite, JQ_SQL_PAYLOAD_PUT, job);

@@ -17,20 +17,18 @@ static enum jq_err open_key(struct jq_cursor *cursor, struct jq_sqlite *sqlite, 
     static const enum jq_sql places[JQ_PLACES] = { JQ_SQL_JOB_KEY, JQ_SQL_SPILLED_KEY,
                                                    JQ_SQL_ENDED_KEY };
 
-    JQ_TRY(jq_cursor_open(cursor, sqlite, places[place], place, read->parts));
-    JQ_TRY(jq_cursor_bind_bytes(cursor, 2, read->key, strlen(read->key)));
+    jq_cursor_open(cursor, sqlite, places[place], place, read->parts);
+    JQ_TRY(jq_cursor_bind_bytes(cursor, 1, read->key, strlen(read->key)));
     return jq_cursor_step(cursor);
 }
 
 static enum jq_err bind_list(struct jq_cursor *cursor, const struct jq_read *read, uint32_t states)
 {
-    JQ_TRY(jq_cursor_bind(cursor, 2, read->queue));
+    JQ_TRY(jq_cursor_bind(cursor, 1, read->queue));
     JQ_TRY(
-        jq_cursor_bind(cursor, 3, jq_sqlite_key(read->before_id ? read->before_id : UINT64_MAX)));
-    JQ_TRY(jq_cursor_bind(cursor, 4, states));
-    JQ_TRY(jq_cursor_bind(cursor, 5, read->created_after ? read->created_after : INT64_MIN));
-    JQ_TRY(jq_cursor_bind(cursor, 6, read->created_before ? read->created_before : INT64_MAX));
-    return jq_cursor_bind_bytes(cursor, 7, read->label, read->label_size);
+        jq_cursor_bind(cursor, 2, jq_sqlite_key(read->before_id ? read->before_id : UINT64_MAX)));
+    JQ_TRY(jq_cursor_bind(cursor, 3, states));
+    return jq_cursor_bind(cursor, 4, jq_sqlite_key(cursor->low));
 }
 
 /* States that rows of a place can have. */
@@ -50,9 +48,8 @@ static enum jq_err find_low(struct jq_sqlite *sqlite, enum jq_sql which, const s
     *ret_low = 0;
     if (read->scan == 0)
         return JQ_OK;
-    enum jq_err err = jq_cursor_open(&cursor, sqlite, which, JQ_PLACE_JOB, 0);
-    if (err == JQ_OK)
-        err = jq_cursor_bind(&cursor, 1, jq_sqlite_key(before));
+    jq_cursor_open(&cursor, sqlite, which, JQ_PLACE_JOB, 0);
+    enum jq_err err = jq_cursor_bind(&cursor, 1, jq_sqlite_key(before));
     if (err == JQ_OK)
         err = jq_cursor_bind(&cursor, 2, (int64_t)read->scan - 1);
     if (err == JQ_OK)
@@ -78,10 +75,10 @@ static enum jq_err open_list(struct jq_cursor *cursor, struct jq_sqlite *sqlite,
     if (states == 0)
         return JQ_OK;
     JQ_TRY(find_low(sqlite, dead ? JQ_SQL_FAILED_LOW : lows[place], read, &low));
-    JQ_TRY(jq_cursor_open(cursor, sqlite, dead ? JQ_SQL_FAILED_LIST : lists[place], place,
-                          read->parts));
+    jq_cursor_open(cursor, sqlite, dead ? JQ_SQL_FAILED_LIST : lists[place], place, read->parts);
     cursor->low = low;
-    JQ_TRY(jq_cursor_bind(cursor, 8, jq_sqlite_key(low)));
+    if (read->created_after || read->created_before || read->label)
+        cursor->filter = read;
     JQ_TRY(bind_list(cursor, read, states == states_in[place] ? 0 : states));
     return jq_cursor_step(cursor);
 }
@@ -89,10 +86,10 @@ static enum jq_err open_list(struct jq_cursor *cursor, struct jq_sqlite *sqlite,
 static enum jq_err open_oldest(struct jq_cursor *cursor, struct jq_sqlite *sqlite,
                                const struct jq_read *read)
 {
-    JQ_TRY(jq_cursor_open(cursor, sqlite, JQ_SQL_ENDED_OLDEST, JQ_PLACE_ENDED, read->parts));
-    JQ_TRY(jq_cursor_bind(cursor, 2, read->queue));
-    JQ_TRY(jq_cursor_bind(cursor, 3, jq_sqlite_key(read->before_id)));
-    JQ_TRY(jq_cursor_bind(cursor, 4, read->states));
+    jq_cursor_open(cursor, sqlite, JQ_SQL_ENDED_OLDEST, JQ_PLACE_ENDED, read->parts);
+    JQ_TRY(jq_cursor_bind(cursor, 1, read->queue));
+    JQ_TRY(jq_cursor_bind(cursor, 2, jq_sqlite_key(read->before_id)));
+    JQ_TRY(jq_cursor_bind(cursor, 3, read->states));
     return jq_cursor_step(cursor);
 }
 
@@ -138,7 +135,8 @@ static enum jq_err merge(struct jq_sqlite *sqlite, struct jq_cursor cursors[JQ_P
         JQ_TRY(jq_cursor_step(next));
     }
     *ret_more = low > 0;
-    return low > 0 && last != low ? jq_sqlite_read_one(sqlite, low, read->parts, each, arg) : JQ_OK;
+    return low > 0 && last != low ? jq_sqlite_read_range(sqlite, low, low, read->parts, each, arg)
+                                  : JQ_OK;
 }
 
 static enum jq_err open_place(struct jq_sqlite *sqlite, const struct jq_read *read,

@@ -113,6 +113,8 @@ static enum jq_err connect(struct jq_sqlite *sqlite, struct jq_detail *detail)
     const int code = sqlite3_open_v2(sqlite->path.file, &sqlite->db, flags, NULL);
     if (code != SQLITE_OK)
         return jq_sqlite_error(sqlite, code, "cannot open", detail);
+    if (jq_sqlite_batch_open(sqlite) != SQLITE_OK)
+        return JQ_ENOMEM;
     sqlite3_db_config(sqlite->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(sqlite->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     /* Until the store has been accepted: a refused one keeps its log, for a second look. */
@@ -434,6 +436,10 @@ void jq_sqlite_close(struct jq_backend **backend)
         sqlite3_finalize(sqlite->statements[i]);
     /* The last connection writes the log back and removes it. */
     sqlite3_close(sqlite->db);
+    jq_free(sqlite->run.ops);
+    jq_buf_fini(&sqlite->packs.life);
+    jq_buf_fini(&sqlite->packs.fixed);
+    jq_buf_fini(&sqlite->packs.result);
     if (sqlite->mark.fd >= 0 && jq_mark_sync(&sqlite->mark) != JQ_OK)
         sqlite->mark.dirty = false; /* the mark may be old after a power cut: never too new */
     jq_mark_close(&sqlite->mark);

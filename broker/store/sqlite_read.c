@@ -3,9 +3,6 @@
  * sqlite_read.c - loads at the start, and reads by id. */
 #include "broker/store/sqlite_cursor.h"
 
-_Static_assert(JQ_READ_VALUE == 2 && JQ_READ_OUTPUT == 4 && JQ_READ_PAYLOAD == 8,
-               "sqlite_schema.h tests these bits");
-
 #define ALL_PARTS (JQ_READ_RESULT | JQ_READ_VALUE | JQ_READ_OUTPUT | JQ_READ_PAYLOAD)
 
 enum jq_err jq_sqlite_read_meta(struct jq_sqlite *sqlite, struct jq_store_meta *ret_meta)
@@ -119,37 +116,67 @@ enum jq_err jq_sqlite_load_jobs(struct jq_backend *backend, jq_each_job_fn *each
     struct jq_cursor cursor;
     bool more;
 
-    enum jq_err err =
-        jq_cursor_open(&cursor, jq_sqlite_of(backend), JQ_SQL_JOBS, JQ_PLACE_JOB, ALL_PARTS);
-    if (err == JQ_OK)
-        err = jq_cursor_give_all(&cursor, &limit, each, arg, &more);
+    jq_cursor_open(&cursor, jq_sqlite_of(backend), JQ_SQL_JOBS, JQ_PLACE_JOB, ALL_PARTS);
+    const enum jq_err err = jq_cursor_give_all(&cursor, &limit, each, arg, &more);
     jq_cursor_close(&cursor);
     return err;
 }
 
-enum jq_err jq_sqlite_read_one(struct jq_sqlite *sqlite, uint64_t id, uint32_t parts,
-                               jq_each_job_fn *each, void *arg)
+/* NULL: all of them have come to their end. */
+static struct jq_cursor *oldest(struct jq_cursor cursors[JQ_PLACES])
 {
-    static const enum jq_sql places[JQ_PLACES] = { JQ_SQL_JOB_GET, JQ_SQL_SPILLED_GET,
-                                                   JQ_SQL_ENDED_GET };
-    struct jq_cursor cursor;
-    bool found = false;
+    struct jq_cursor *ret = NULL;
+
+    for (int i = 0; i < JQ_PLACES; i++)
+        if (!cursors[i].end && (!ret || jq_cursor_id(&cursors[i]) < jq_cursor_id(ret)))
+            ret = &cursors[i];
+    return ret;
+}
+
+static enum jq_err open_range(struct jq_cursor *cursor, struct jq_sqlite *sqlite,
+                              enum jq_place place, uint64_t first, uint64_t last, uint32_t parts)
+{
+    static const enum jq_sql ranges[JQ_PLACES] = { JQ_SQL_JOB_RANGE, JQ_SQL_SPILLED_RANGE,
+                                                   JQ_SQL_ENDED_RANGE };
+
+    jq_cursor_open(cursor, sqlite, ranges[place], place, parts);
+    JQ_TRY(jq_cursor_bind(cursor, 1, (int64_t)first));
+    JQ_TRY(jq_cursor_bind(cursor, 2, jq_sqlite_key(last)));
+    return jq_cursor_step(cursor);
+}
+
+enum jq_err jq_sqlite_read_range(struct jq_sqlite *sqlite, uint64_t first, uint64_t last,
+                                 uint32_t parts, jq_each_job_fn *each, void *arg)
+{
+    struct jq_cursor cursors[JQ_PLACES] = { 0 };
+    struct jq_cursor *next;
     enum jq_err err = JQ_OK;
 
-    if (id > INT64_MAX)
+    if (first > INT64_MAX)
         return JQ_OK;
-    for (int i = 0; err == JQ_OK && !found && i < JQ_PLACES; i++) {
-        err = jq_cursor_open(&cursor, sqlite, places[i], (enum jq_place)i, parts);
+    for (int i = 0; err == JQ_OK && i < JQ_PLACES; i++)
+        err = open_range(&cursors[i], sqlite, (enum jq_place)i, first, last, parts);
+    while (err == JQ_OK && (next = oldest(cursors))) {
+        err = jq_cursor_give(next, each, arg);
         if (err == JQ_OK)
-            err = jq_cursor_bind(&cursor, 2, (int64_t)id);
-        if (err == JQ_OK)
-            err = jq_cursor_step(&cursor);
-        found = err == JQ_OK && !cursor.end;
-        if (found)
-            err = jq_cursor_give(&cursor, each, arg);
-        jq_cursor_close(&cursor);
+            err = jq_cursor_step(next);
     }
+    for (int i = 0; i < JQ_PLACES; i++)
+        jq_cursor_close(&cursors[i]);
     return err;
+}
+
+/* Ids that follow one another by one range: results are asked for as they were submitted. */
+static enum jq_err read_ids(struct jq_sqlite *sqlite, const struct jq_read *read,
+                            jq_each_job_fn *each, void *arg)
+{
+    for (uint32_t first = 0, end; first < read->count; first = end) {
+        for (end = first + 1; end < read->count && read->ids[end] == read->ids[end - 1] + 1; end++)
+            ;
+        JQ_TRY(jq_sqlite_read_range(sqlite, read->ids[first], read->ids[end - 1], read->parts, each,
+                                    arg));
+    }
+    return JQ_OK;
 }
 
 enum jq_err jq_sqlite_read(struct jq_backend *backend, const struct jq_read *read,
@@ -164,7 +191,5 @@ enum jq_err jq_sqlite_read(struct jq_backend *backend, const struct jq_read *rea
         return jq_sqlite_read_spilled(sqlite, read, each, arg, ret_more);
     if (read->kind != JQ_READ_JOBS)
         return jq_sqlite_read_merged(sqlite, read, each, arg, ret_more);
-    for (uint32_t i = 0; i < read->count; i++)
-        JQ_TRY(jq_sqlite_read_one(sqlite, read->ids[i], read->parts, each, arg));
-    return JQ_OK;
+    return read_ids(sqlite, read, each, arg);
 }

@@ -5,43 +5,6 @@
 #include "broker/core/order.h"
 #include "broker/store/sqlite_cursor.h"
 
-int jq_sqlite_spilled_put(struct jq_sqlite *sqlite, const struct jq_job_record *job)
-{
-    int code = jq_row_bind_set(sqlite, JQ_SQL_SPILLED_PUT, 1, job);
-
-    if (code == SQLITE_OK)
-        code = jq_row_bind_fixed(sqlite, JQ_SQL_SPILLED_PUT, 1 + JQ_SET_COUNT, job);
-    if (code == SQLITE_OK)
-        code =
-            jq_row_bind_place(sqlite, JQ_SQL_SPILLED_PUT, 1 + JQ_SET_COUNT + JQ_FIXED_COUNT, job);
-    return code == SQLITE_OK ? jq_sqlite_run(sqlite, JQ_SQL_SPILLED_PUT) : code;
-}
-
-int jq_sqlite_job_spill(struct jq_sqlite *sqlite, const struct jq_job_record *job, bool *ret_found)
-{
-    int code = jq_row_bind_id(sqlite, JQ_SQL_JOB_SPILL, 1, job->id);
-
-    if (code == SQLITE_OK)
-        code = jq_row_bind_place(sqlite, JQ_SQL_JOB_SPILL, 2, job);
-    if (code == SQLITE_OK)
-        code = jq_sqlite_run(sqlite, JQ_SQL_JOB_SPILL);
-    *ret_found = sqlite3_changes(sqlite->db) > 0;
-    return code == SQLITE_OK ? jq_sqlite_run_with_id(sqlite, JQ_SQL_JOB_DELETE, job->id) : code;
-}
-
-int jq_sqlite_spilled_set(struct jq_sqlite *sqlite, const struct jq_job_record *job,
-                          bool *ret_found)
-{
-    int code = jq_row_bind_set(sqlite, JQ_SQL_SPILLED_SET, 1, job);
-
-    if (code == SQLITE_OK)
-        code = jq_sqlite_run(sqlite, JQ_SQL_SPILLED_SET);
-    *ret_found = sqlite3_changes(sqlite->db) > 0;
-    return code == SQLITE_OK
-               ? jq_sqlite_run_with_range(sqlite, JQ_SQL_SPILLEDS_DELETE, job->id, job->id)
-               : code;
-}
-
 static int run_purge(struct jq_sqlite *sqlite, enum jq_sql which,
                      const struct jq_spilled_purge *purge)
 {
@@ -77,11 +40,11 @@ static enum jq_err bind_spilled(struct jq_cursor *cursor, const struct jq_read *
     const struct jq_spill_range *range = &read->range;
     const int64_t none = range->order == JQ_LIFO ? INT64_MAX : 0;
 
-    JQ_TRY(jq_cursor_bind(cursor, 2, read->queue));
-    JQ_TRY(jq_cursor_bind(cursor, 3, range->lane));
-    JQ_TRY(jq_cursor_bind(cursor, 4, range->has_after ? range->rank : 0));
-    JQ_TRY(jq_cursor_bind(cursor, 5, range->has_after ? jq_sqlite_key(range->id) : none));
-    return jq_cursor_bind(cursor, 6, (int64_t)limit + 1); /* one more tells that there is */
+    JQ_TRY(jq_cursor_bind(cursor, 1, read->queue));
+    JQ_TRY(jq_cursor_bind(cursor, 2, range->lane));
+    JQ_TRY(jq_cursor_bind(cursor, 3, range->has_after ? range->rank : 0));
+    JQ_TRY(jq_cursor_bind(cursor, 4, range->has_after ? jq_sqlite_key(range->id) : none));
+    return jq_cursor_bind(cursor, 5, (int64_t)limit + 1); /* one more tells that there is */
 }
 
 static enum jq_err give_spilled(struct jq_sqlite *sqlite, enum jq_sql which,
@@ -90,9 +53,8 @@ static enum jq_err give_spilled(struct jq_sqlite *sqlite, enum jq_sql which,
 {
     struct jq_cursor cursor;
 
-    enum jq_err err = jq_cursor_open(&cursor, sqlite, which, JQ_PLACE_SPILLED, read->parts);
-    if (err == JQ_OK)
-        err = bind_spilled(&cursor, read, *limit);
+    jq_cursor_open(&cursor, sqlite, which, JQ_PLACE_SPILLED, read->parts);
+    enum jq_err err = bind_spilled(&cursor, read, *limit);
     if (err == JQ_OK)
         err = jq_cursor_give_all(&cursor, limit, each, arg, ret_more);
     jq_cursor_close(&cursor);

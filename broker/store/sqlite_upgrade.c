@@ -44,7 +44,8 @@ static enum jq_err failed(const struct backup *backup, enum jq_err err, const ch
     return err;
 }
 
-/* With what store.min_free keeps free, so that the broker is not out of room right after. */
+/* For the copy, and for the log, which holds what the steps write until it is durable. With what
+ * store.min_free keeps free, so that the broker is not out of room right after. */
 static enum jq_err check_space(struct jq_sqlite *sqlite, const struct backup *backup,
                                struct jq_detail *detail)
 {
@@ -54,7 +55,7 @@ static enum jq_err check_space(struct jq_sqlite *sqlite, const struct backup *ba
     JQ_TRY(jq_sqlite_query(sqlite, "PRAGMA page_count", pages, sizeof(pages), detail));
     const uint64_t bytes = strtoull(pages, NULL, 10) * sqlite->page_bytes;
     const uint64_t needed =
-        bytes + (sqlite->min_free_bytes > 0 ? (uint64_t)sqlite->min_free_bytes : 0);
+        2 * bytes + (sqlite->min_free_bytes > 0 ? (uint64_t)sqlite->min_free_bytes : 0);
     if (statvfs(sqlite->path.file, &fs) != 0)
         return failed(backup, JQ_EIO, strerror(errno), detail);
     const uint64_t is_free = (uint64_t)fs.f_bavail * fs.f_frsize;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * test_store_columns.c - every column of every table is covered by a CRC: another value in it, at
- * its default or not, is noticed. */
+ * its default or not, is noticed, and so is each bit of a pack. */
 #include "tests/contract/store_fixture.h"
 
 #include <stdio.h>
@@ -83,20 +83,31 @@ static bool is_noticed(struct fixture *f, uint64_t id)
     return noticed;
 }
 
-/* As version 1 has left them: all that is new is at its default. */
-static void put_old(struct fixture *f, uint64_t id, enum jq_job_state state)
+static void put_full(struct fixture *f, uint64_t id, const char *table)
 {
-    struct plain_op *op = fixture_put(f, id, state);
+    const bool ended = strcmp(table, "ended") == 0;
+    struct plain_op *op = fixture_put(f, id, ended ? JQ_FAILED : JQ_READY);
 
-    op->u.job.due_at = 0;
-    op->u.job.failures = 0;
-    op->u.job.options = op->u.job.history = (struct jq_view){ 0 };
-    if (op->has_result)
-        op->result->kept_bytes = 0;
+    op->u.job.spilled = strcmp(table, "spilled") == 0;
+    op->u.job.lane = 1;
+    op->u.job.rank = (int64_t)id;
 }
 
-/* Column N is changed in job N, and in the old job N + COLUMNS_MAX. */
-static void check_jobs(const char *table, enum jq_job_state state)
+/* All that can be is at its default. */
+static void put_empty(struct fixture *f, uint64_t id, const char *table)
+{
+    const bool ended = strcmp(table, "ended") == 0;
+
+    fixture_op(f, JQ_OP_JOB_PUT)->u.job = (struct jq_job_record){
+        .id = id,
+        .queue = 1,
+        .state = ended ? JQ_FAILED : JQ_READY,
+        .spilled = strcmp(table, "spilled") == 0,
+    };
+}
+
+/* Column N is changed in job N, and in the empty job N + COLUMNS_MAX. */
+static void check_jobs(const char *table)
 {
     struct column columns[COLUMNS_MAX];
     struct fixture f;
@@ -104,14 +115,14 @@ static void check_jobs(const char *table, enum jq_job_state state)
 
     fixture_open(&f, &direct);
     for (uint64_t id = 1; id < COLUMNS_MAX; id++) {
-        fixture_put(&f, id, state);
-        put_old(&f, id + COLUMNS_MAX, state);
+        put_full(&f, id, table);
+        put_empty(&f, id + COLUMNS_MAX, table);
     }
     fixture_commit(&f);
     fixture_close(&f);
     sqlite3 *db = open_db(&f);
     const size_t count = columns_of(db, table, columns);
-    assert_true(count > 20);
+    assert_true(count > 5);
     for (size_t i = 1; i < count; i++) { /* but the id */
         snprintf(where, sizeof(where), "id = %zu", i);
         change(db, table, &columns[i], where);
@@ -131,13 +142,66 @@ static void check_jobs(const char *table, enum jq_job_state state)
 static void test_another_value_in_a_live_job_is_noticed(void **state)
 {
     (void)state;
-    check_jobs("job", JQ_READY);
+    check_jobs("job");
+}
+
+static void test_another_value_in_a_spilled_job_is_noticed(void **state)
+{
+    (void)state;
+    check_jobs("spilled");
 }
 
 static void test_another_value_in_an_ended_job_is_noticed(void **state)
 {
     (void)state;
-    check_jobs("ended", JQ_FAILED);
+    check_jobs("ended");
+}
+
+/* Bit N % 8 of byte N / 8 of the column is flipped in job N + 1. Returns how many there are. */
+static uint64_t flip(sqlite3 *db, const char *column)
+{
+    sqlite3_blob *blob;
+    uint64_t id = 1;
+    uint8_t byte;
+
+    for (;; id++) {
+        const int at = (int)(id - 1) / 8;
+        if (sqlite3_blob_open(db, "main", "ended", column, (sqlite3_int64)id, 1, &blob) !=
+            SQLITE_OK)
+            fail_msg("%s of job %d: %s", column, (int)id, sqlite3_errmsg(db));
+        if (at == sqlite3_blob_bytes(blob))
+            break;
+        assert_int_equal(sqlite3_blob_read(blob, &byte, 1, at), SQLITE_OK);
+        byte ^= (uint8_t)(1u << (id - 1) % 8);
+        assert_int_equal(sqlite3_blob_write(blob, &byte, 1, at), SQLITE_OK);
+        assert_int_equal(sqlite3_blob_close(blob), SQLITE_OK);
+    }
+    assert_int_equal(sqlite3_blob_close(blob), SQLITE_OK);
+    return id - 1;
+}
+
+static void test_another_bit_in_a_pack_is_noticed(void **state)
+{
+    (void)state;
+    static const char *const columns[] = { "life", "fixed", "result" };
+    struct fixture f;
+
+    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+        fixture_open(&f, &direct);
+        for (uint64_t id = 1; id <= 4000; id++)
+            put_full(&f, id, "ended");
+        fixture_commit(&f);
+        fixture_close(&f);
+        sqlite3 *db = open_db(&f);
+        const uint64_t bits = flip(db, columns[i]);
+        assert_true(bits > 100);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+        fixture_reopen(&f);
+        for (uint64_t id = 1; id <= bits + 1; id++)
+            if (is_noticed(&f, id) != (id <= bits))
+                fail_msg("%s: bit %d", columns[i], (int)id - 1);
+        fixture_remove(&f);
+    }
 }
 
 static void check_small(struct fixture *f, const char *table, const char *where)
@@ -187,7 +251,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_another_value_in_a_live_job_is_noticed),
+        cmocka_unit_test(test_another_value_in_a_spilled_job_is_noticed),
         cmocka_unit_test(test_another_value_in_an_ended_job_is_noticed),
+        cmocka_unit_test(test_another_bit_in_a_pack_is_noticed),
         cmocka_unit_test(test_another_value_in_a_queue_or_limit_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <sqlite3.h>
+
 #include "broker/store/path.h"
 #include "proto/base/rng.h"
 
@@ -92,6 +94,23 @@ static void reopen(struct fixture *f)
         fail_msg("%s", detail.text);
 }
 
+/* What it changes, or the number that it asks for. The store is closed. */
+static int sql(const struct fixture *f, const char *text)
+{
+    sqlite3_stmt *statement;
+    sqlite3 *db = NULL;
+
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    if (sqlite3_prepare_v2(db, text, -1, &statement, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", text, sqlite3_errmsg(db));
+    const int code = sqlite3_step(statement);
+    assert_true(code == SQLITE_ROW || code == SQLITE_DONE);
+    const int ret = code == SQLITE_ROW ? sqlite3_column_int(statement, 0) : sqlite3_changes(db);
+    sqlite3_finalize(statement);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return ret;
+}
+
 /* --- what is in data/store-1.db --- */
 
 static const struct {
@@ -112,7 +131,7 @@ static const struct {
     { JQ_CANCELLED, 0, 1, 0, 27, "echo never", "", "", 0, 0 },
     { JQ_READY, 0, 2, 0, 20019, "cat", "", "", 0, 0 },
 };
-enum { KEPT = sizeof(kept) / sizeof(kept[0]) };
+enum { KEPT = sizeof(kept) / sizeof(kept[0]), COPIES = 2100 };
 
 static void assert_kept(const struct jq_loaded_job *got)
 {
@@ -215,6 +234,75 @@ static void test_an_old_store_is_upgraded_and_keeps_everything(void **state)
     assert_all_kept(f);
     fixture_close(f);
     assert_int_equal(version_of(f->path), JQ_STORE_VERSION);
+    /* Version 1 had large ones in their rows. */
+    assert_int_equal(sql(f, "SELECT count(*) FROM job_payload"), 2);
+    assert_int_equal(sql(f, "SELECT count(*) FROM job_output"), 1);
+}
+
+static void test_what_was_damaged_stays_damaged(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const damage[] = {
+        "UPDATE job SET fence = fence + 1 WHERE id = 4",
+        "UPDATE job SET title = x'00' WHERE id = 6",
+        "UPDATE job SET payload = zeroblob(length(payload)) WHERE id = 8",
+        "UPDATE ended SET code = 1 WHERE id = 1",
+        "UPDATE ended SET worker = x'' WHERE id = 2",
+        "UPDATE ended SET stdout_head = zeroblob(length(stdout_head)) WHERE id = 3",
+    };
+    static const bool is_damaged[KEPT] = { true, true, true, true, false, true, false, true };
+    struct jq_copy copy;
+
+    for (size_t i = 0; i < sizeof(damage) / sizeof(damage[0]); i++)
+        assert_int_equal(sql(f, damage[i]), 1);
+    reopen(f);
+    for (uint64_t id = 1; id <= KEPT; id++) {
+        fixture_read_one(f, id, ALL_PARTS, &copy);
+        assert_int_equal(copy.jobs[0].job.damaged, is_damaged[id - 1]);
+        if (!is_damaged[id - 1])
+            assert_kept(&copy.jobs[0]);
+        jq_copy_fini(&copy);
+    }
+}
+
+/* Copies of a job under the ids from `first` on: their CRCs do not fit. */
+static void multiply(const struct fixture *f, const char *table, int id, int first)
+{
+    sqlite3 *db = NULL;
+    char sql[160];
+
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    snprintf(sql, sizeof(sql), "BEGIN; CREATE TEMP TABLE one AS SELECT * FROM %s WHERE id = %d",
+             table, id);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    for (int i = first; i < first + COPIES; i++) {
+        snprintf(sql, sizeof(sql), "UPDATE one SET id = %d; INSERT INTO %s SELECT * FROM one", i,
+                 table);
+        assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    }
+    assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* More than are taken at once. */
+static void test_many_jobs_are_upgraded(void **state)
+{
+    struct fixture *f = *state;
+    const struct jq_read list = { .kind = JQ_READ_LIST, .limit = 10 * COPIES };
+    struct jq_copy copy;
+    bool more;
+
+    multiply(f, "job", 6, 100);
+    multiply(f, "ended", 1, 100 + COPIES);
+    reopen(f);
+    assert_int_equal(fixture_try_read(f, &list, &copy, &more), JQ_OK);
+    assert_int_equal(copy.count, KEPT + 2 * COPIES);
+    for (size_t i = 0; i < copy.count; i++) {
+        const struct jq_job_record *job = &copy.jobs[i].job;
+        assert_int_equal(job->damaged, job->id > KEPT);
+        assert_view(job->handler, jq_view_str("exec"));
+    }
+    jq_copy_fini(&copy);
 }
 
 /* Old rows take what is new, and the rest of them stays. */
@@ -384,6 +472,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_an_old_store_is_upgraded_and_keeps_everything),
+        CASE(test_what_was_damaged_stays_damaged),
+        CASE(test_many_jobs_are_upgraded),
         CASE(test_jobs_of_an_old_store_go_on),
         CASE(test_a_backup_is_made_closed_to_others_and_can_be_put_back),
         CASE(test_a_store_of_this_version_gets_no_backup),
