@@ -277,10 +277,13 @@ void jq_pending_receive(struct jq_pending *p, jq_ms now, const struct jq_msg *ms
     switch (ask->kind) {
     case JQ_ASK_SUBMIT:
     case JQ_ASK_CALL:
-        if (msg->tag == JQ_MSG_SUBMITTED)
+        if (msg->tag == JQ_MSG_SUBMITTED) {
             jq_submit_submitted(p, ask, msg, frame);
-        else if (msg->tag == JQ_MSG_RESULTS)
+        } else if (msg->tag == JQ_MSG_RESULTS) {
+            if (ask->kind == JQ_ASK_CALL && msg->u.results.first_id)
+                jq_submit_hinted(p, ask, msg->u.results.first_id);
             jq_wait_results(p, msg, frame);
+        }
         break;
     case JQ_ASK_WAIT:
         if (msg->tag == JQ_MSG_RESULTS)

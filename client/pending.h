@@ -366,6 +366,8 @@ void jq_submit_queue(struct jq_pending *p, struct jq_ask *ask, struct jq_view qu
 uint64_t jq_submit_answered(const struct jq_pending *p);
 void jq_submit_submitted(struct jq_pending *p, struct jq_ask *ask, const struct jq_msg *msg,
                          struct jq_frame *frame);
+/* By the frame of the first results of a CALL. */
+void jq_submit_hinted(struct jq_pending *p, struct jq_ask *ask, uint64_t first_id);
 void jq_submit_failed(struct jq_pending *p, struct jq_ask *ask, enum jq_err err,
                       struct jq_frame *frame, struct jq_view text);
 void jq_submit_reconnected(struct jq_pending *p);

@@ -389,6 +389,14 @@ static void hinted(struct jq_pending *p, struct jq_ask *ask)
     jq_call_settled(p, ask);
 }
 
+void jq_submit_hinted(struct jq_pending *p, struct jq_ask *ask, uint64_t first_id)
+{
+    const struct jq_submitted answer = { .first_id = first_id, .count = ask->u.submit.count };
+
+    if (!ask->u.submit.is_hinted && take_acks(p, ask, &answer) == JQ_OK)
+        hinted(p, ask); /* else it is sent again, and so will its results be */
+}
+
 void jq_submit_submitted(struct jq_pending *p, struct jq_ask *ask, const struct jq_msg *msg,
                          struct jq_frame *frame)
 {

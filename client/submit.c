@@ -156,8 +156,7 @@ struct jobq_future *jq_client_new_future(struct jobq_client *client)
 /* Whoever has a future asks for its end, too. Not of items: they may wait for ever. */
 static bool wants_results(const struct jq_start *what)
 {
-    return !(what->flags & JQ_SUBMIT_CALL) &&
-           !jq_view_equal(what->spec.handler, jq_view_str(JQ_HANDLER_ITEM));
+    return !jq_view_equal(what->spec.handler, jq_view_str(JQ_HANDLER_ITEM));
 }
 
 /* Lock held. What was prepared, with a new future when one is wanted. */
@@ -211,7 +210,8 @@ int jobq_call(struct jobq_client *client, const struct jobq_job *job,
     const int rc = jq_client_enter(client);
 
     return rc ? rc
-              : jq_client_leave(client, start_one(client, job, flags, false, false, ret_future));
+              : jq_client_leave(
+                    client, start_one(client, job, flags, false, ret_future != NULL, ret_future));
 }
 
 /* ---- one, and waiting for it ---- */

@@ -8,7 +8,10 @@
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 
-enum { LARGE_BYTES = 256 };
+enum {
+    SMALL_BYTES = 128, /* an outcome without bytes of its own */
+    LARGE_BYTES = 256,
+};
 
 static enum jq_job_state state_of(const struct jq_outcome *outcome)
 {
@@ -99,16 +102,14 @@ static enum jq_err finish(struct jq_core *core, struct jq_job *job,
     return JQ_OK;
 }
 
-/* The worker may have no room for more until it can forget this one. */
-static bool is_large(const struct jq_outcome *outcome)
+/* The worker may have no room for more until it can forget these. */
+static bool is_large(const struct jq_done *done)
 {
-    return outcome->reason.size + outcome->value.size + outcome->stdout_head.size +
-               outcome->stdout_tail.size + outcome->stderr_head.size + outcome->stderr_tail.size >
-           LARGE_BYTES;
+    return done->outcomes.bytes.size > LARGE_BYTES + (size_t)done->outcomes.count * SMALL_BYTES;
 }
 
 static void acknowledge(struct jq_core *core, struct jq_peer *peer, uint64_t batch,
-                        const struct jq_outcome *outcome)
+                        const struct jq_outcome *outcome, bool is_urgent)
 {
     struct jq_buf *buf = jq_tell_record(core, peer, batch, JQ_FILL_ACKS, 0);
     const struct jq_held held = { .id = outcome->id, .fence = outcome->fence };
@@ -116,7 +117,7 @@ static void acknowledge(struct jq_core *core, struct jq_peer *peer, uint64_t bat
     if (!buf)
         return;
     jq_held_write(buf, &held);
-    peer->filling[JQ_FILL_ACKS]->is_urgent |= is_large(outcome);
+    peer->filling[JQ_FILL_ACKS]->is_urgent |= is_urgent;
     jq_tell_record_end(core, peer, JQ_FILL_ACKS);
 }
 
@@ -140,6 +141,7 @@ enum jq_err jq_done_apply(struct jq_core *core, struct jq_peer *peer, const stru
     struct jq_outcome outcome;
     uint32_t fenced_count = 0;
     enum jq_err err = JQ_OK;
+    const bool is_urgent = is_large(&msg->u.done);
 
     for (struct jq_reader r = jq_records_reader(msg->u.done.outcomes);
          err == JQ_OK && jq_outcome_next(&r, &outcome);) {
@@ -148,11 +150,12 @@ enum jq_err jq_done_apply(struct jq_core *core, struct jq_peer *peer, const stru
         if (fits && job->state == JQ_RUNNING && job->worker == peer->worker) {
             err = finish(core, job, &outcome);
             if (err == JQ_OK)
-                acknowledge(core, peer, jq_job_promise(core, job), &outcome);
+                acknowledge(core, peer, jq_job_promise(core, job), &outcome, is_urgent);
         } else if (fits && jq_state_is_terminal(job->state)) {
-            acknowledge(core, peer, job->end_batch, &outcome); /* sent again */
+            acknowledge(core, peer, job->end_batch, &outcome, is_urgent); /* sent again */
         } else if (fits && job->fence_done) {
-            acknowledge(core, peer, job->op_batch, &outcome); /* likewise; it is tried again */
+            acknowledge(core, peer, job->op_batch, &outcome,
+                        is_urgent); /* likewise; it is tried again */
         } else {
             const struct jq_held held = { .id = outcome.id, .fence = outcome.fence };
             jq_held_write(&fenced, &held);

@@ -13,8 +13,10 @@ enum {
 
 /* ---- the SUBMITTED of a CALL ---- */
 
-void jq_hint_begin(struct jq_core *core, struct jq_waiter *waiter, const struct jq_request *request)
+void jq_hint_begin(struct jq_core *core, struct jq_waiter *waiter, const struct jq_request *request,
+                   bool may_join)
 {
+    waiter->hint.may_join = may_join && !request->each;
     waiter->hint.first_id = request->first_id;
     waiter->hint.count = request->count;
     waiter->hint.each = request->each ? jq_blob_hold(request->each) : NULL;
@@ -47,6 +49,15 @@ void jq_hint_tell(struct jq_core *core, struct jq_waiter *waiter, uint64_t batch
     jq_tell(core, waiter->peer, batch, &msg);
     waiter->after = batch; /* a result whose id is not known is nobody's */
     jq_hint_drop(waiter);
+}
+
+uint64_t jq_hint_join(struct jq_waiter *waiter, uint64_t batch)
+{
+    if (!jq_dlink_used(&waiter->hint.link) || !waiter->hint.may_join)
+        return 0;
+    waiter->after = batch;
+    jq_hint_drop(waiter);
+    return waiter->hint.first_id;
 }
 
 /* ---- DONE_ACK ---- */

@@ -338,7 +338,7 @@ static enum jq_err encode_records(const struct jq_out *out, struct jq_buf *frame
     if (out->tag == JQ_MSG_GRANTS)
         msg.u.grants.jobs = records;
     else if (out->tag == JQ_MSG_RESULTS)
-        msg.u.results.results = records;
+        msg.u.results = (struct jq_results){ .results = records, .first_id = out->first_id };
     else {
         JQ_CHECK(out->tag == JQ_MSG_DONE_ACK);
         msg.u.done_ack.each = records;

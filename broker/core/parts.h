@@ -434,8 +434,10 @@ bool jq_out_merge(struct jq_core *core, struct jq_peer *peer, struct jq_out *int
 
 /* ---- late.c ---- */
 /* The SUBMITTED of a CALL leaves in front of its first result, or by time. */
-void jq_hint_begin(struct jq_core *core, struct jq_waiter *waiter,
-                   const struct jq_request *request);
+void jq_hint_begin(struct jq_core *core, struct jq_waiter *waiter, const struct jq_request *request,
+                   bool may_join);
+/* The same as a part of the frame of a result; 0: it has left, or has to be a frame of its own. */
+uint64_t jq_hint_join(struct jq_waiter *waiter, uint64_t batch);
 void jq_hint_tell(struct jq_core *core, struct jq_waiter *waiter, uint64_t batch); /* if not yet */
 void jq_hint_drop(struct jq_waiter *waiter);
 /* A frame of DONE_ACK is true from now on, and leaves when it is due. */
@@ -542,8 +544,9 @@ void jq_unwait_apply(struct jq_core *, struct jq_peer *, const struct jq_msg *);
 /* A waiter for these jobs of a SUBMIT, in memory or not: of a CALL, or one whose SUBMITTED leaves
  * with batch `after`, and nothing of this before it. Sorts `ids`. */
 JQ_MUST_USE enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer,
-                                      const struct jq_request *request, bool is_call,
-                                      uint64_t after, uint64_t *ids, uint32_t count);
+                                      const struct jq_request *request,
+                                      const struct jq_submit *submit, uint64_t after, uint64_t *ids,
+                                      uint32_t count);
 /* It may wait for so many more jobs. */
 bool jq_wait_allowed(const struct jq_core *core, const struct jq_peer *peer, uint32_t count);
 void jq_wait_ended(struct jq_core *core, struct jq_job *job); /* tell all who wait */

@@ -340,6 +340,7 @@ struct jq_waiter {
         jq_ms at;             /* told then, unless a result is told before */
         uint64_t first_id;
         uint32_t count;
+        bool may_join; /* the first result's frame */
         struct jq_blob *each;
     } hint;
     struct jq_dlist links; /* struct jq_wait_link.in_waiter */
@@ -436,6 +437,7 @@ struct jq_out {
     uint64_t correlation;
     uint32_t count;
     bool is_urgent;             /* DONE_ACK: not to be late */
+    uint64_t first_id;          /* RESULTS: their hint */
     struct jq_watcher *watcher; /* EVENTS */
     struct jq_buf bytes;
     size_t charged;      /* of them, in the peer's out_bytes */

@@ -102,7 +102,8 @@ static struct jq_records each_of(const struct jq_request *request)
 
 /* RESULTS of the same number follow; not before batch `after`. */
 static enum jq_err wait_for(struct jq_core *core, struct jq_peer *peer,
-                            const struct jq_request *request, bool is_call, uint64_t after)
+                            const struct jq_request *request, const struct jq_submit *submit,
+                            uint64_t after)
 {
     uint64_t *ids = jq_alloc(request->count * sizeof *ids);
     struct jq_reader r = jq_records_reader(each_of(request));
@@ -116,7 +117,7 @@ static enum jq_err wait_for(struct jq_core *core, struct jq_peer *peer,
         else if (jq_ack_next(&r, &ack) && ack.error == JQ_OK)
             ids[count++] = ack.id;
     }
-    const enum jq_err err = jq_wait_start(core, peer, request, is_call, after, ids, count);
+    const enum jq_err err = jq_wait_start(core, peer, request, submit, after, ids, count);
     jq_free(ids);
     return err;
 }
@@ -140,9 +141,9 @@ static enum jq_err answer(struct jq_core *core, struct jq_peer *peer,
     };
 
     if (submit->flags & JQ_SUBMIT_CALL)
-        return wait_for(core, peer, request, true, JQ_AT_ONCE);
+        return wait_for(core, peer, request, submit, JQ_AT_ONCE);
     jq_tell(core, peer, batch, &msg);
-    return waits ? wait_for(core, peer, request, false, batch) : JQ_OK;
+    return waits ? wait_for(core, peer, request, submit, batch) : JQ_OK;
 }
 
 /* ---- accepting ---- */

@@ -59,12 +59,15 @@ static void tell(struct jq_core *core, struct jq_waiter *waiter, uint64_t batch,
 {
     if (batch < waiter->after)
         batch = waiter->after;
+    const uint64_t first_id = jq_hint_join(waiter, batch);
     jq_hint_tell(core, waiter, batch);
     struct jq_buf *buf =
         jq_tell_record(core, waiter->peer, batch, JQ_FILL_RESULTS, waiter->correlation);
 
     if (!buf)
         return;
+    if (first_id)
+        waiter->peer->filling[JQ_FILL_RESULTS]->first_id = first_id;
     jq_result_write(buf, result);
     jq_tell_record_end(core, waiter->peer, JQ_FILL_RESULTS);
 }
@@ -251,17 +254,24 @@ bool jq_wait_allowed(const struct jq_core *core, const struct jq_peer *peer, uin
     return count <= core->conf.waits_max && peer->waiting <= core->conf.waits_max - count;
 }
 
-static enum jq_err start(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                         uint32_t states, uint64_t after, const struct jq_request *hint,
+/* What is asked beside the ids. */
+struct asked {
+    uint64_t correlation, after;
+    uint32_t states;
+    bool may_join;                 /* the hint of a CALL, its first result */
+    const struct jq_request *call; /* NULL: it is none */
+};
+
+static enum jq_err start(struct jq_core *core, struct jq_peer *peer, const struct asked *asked,
                          uint64_t *ids, uint32_t count)
 {
-    struct jq_waiter *waiter = jq_waiter_find(peer, correlation);
+    struct jq_waiter *waiter = jq_waiter_find(peer, asked->correlation);
 
     if (waiter)
         jq_waiter_free(waiter); /* asked again: the newest counts */
     count = jq_ids_sort_out(ids, count);
     if (!jq_wait_allowed(core, peer, count)) {
-        jq_tell_error(core, peer, correlation, JQ_EBUSY, "too many waits of one connection");
+        jq_tell_error(core, peer, asked->correlation, JQ_EBUSY, "too many waits of one connection");
         return JQ_OK;
     }
     JQ_TRY(jq_map_reserve(&peer->waits, 1));
@@ -273,16 +283,16 @@ static enum jq_err start(struct jq_core *core, struct jq_peer *peer, uint64_t co
         return JQ_ENOMEM;
     }
     waiter->peer = peer;
-    waiter->correlation = correlation;
-    waiter->states = states;
+    waiter->correlation = asked->correlation;
+    waiter->states = asked->states;
     waiter->token = ++core->next_token;
-    waiter->after = after;
-    if (hint)
-        jq_hint_begin(core, waiter, hint);
+    waiter->after = asked->after;
+    if (asked->call)
+        jq_hint_begin(core, waiter, asked->call, asked->may_join);
     if (count == 0) /* each of its jobs was refused */
         jq_hint_tell(core, waiter, JQ_AT_ONCE);
     jq_dlist_init(&waiter->links);
-    JQ_CHECK(jq_map_put(&peer->waits, correlation, waiter) == JQ_OK);
+    JQ_CHECK(jq_map_put(&peer->waits, asked->correlation, waiter) == JQ_OK);
     const enum jq_err err = wait_for_all(core, waiter, ids, count, absent);
     if (err == JQ_OK)
         jq_waiter_settle(waiter);
@@ -293,10 +303,17 @@ static enum jq_err start(struct jq_core *core, struct jq_peer *peer, uint64_t co
 }
 
 enum jq_err jq_wait_start(struct jq_core *core, struct jq_peer *peer,
-                          const struct jq_request *request, bool is_call, uint64_t after,
-                          uint64_t *ids, uint32_t count)
+                          const struct jq_request *request, const struct jq_submit *submit,
+                          uint64_t after, uint64_t *ids, uint32_t count)
 {
-    return start(core, peer, request->number, 0, after, is_call ? request : NULL, ids, count);
+    const struct asked asked = {
+        .correlation = request->number,
+        .after = after,
+        .may_join = submit->results != 0,
+        .call = submit->flags & JQ_SUBMIT_CALL ? request : NULL,
+    };
+
+    return start(core, peer, &asked, ids, count);
 }
 
 enum jq_err jq_wait_apply(struct jq_core *core, struct jq_peer *peer, const struct jq_msg *msg)
@@ -308,9 +325,11 @@ enum jq_err jq_wait_apply(struct jq_core *core, struct jq_peer *peer, const stru
         return JQ_OK;
     }
     JQ_TRY(jq_ids_of(msg->u.wait.jobs, &ids));
-    const enum jq_err err =
-        start(core, peer, msg->correlation, (uint32_t)msg->u.wait.states & LIVE_STATES, JQ_AT_ONCE,
-              NULL, ids, msg->u.wait.jobs.count);
+    const struct asked asked = {
+        .correlation = msg->correlation,
+        .states = (uint32_t)msg->u.wait.states & LIVE_STATES,
+    };
+    const enum jq_err err = start(core, peer, &asked, ids, msg->u.wait.jobs.count);
     jq_free(ids);
     return err;
 }

@@ -6,10 +6,11 @@
 #include "tests/unit/client/pending_peer.h"
 
 /* A job whose end will be wanted. */
-static struct jobq_future *start(struct peer *peer)
+static struct jobq_future *start_flags(struct peer *peer, uint64_t flags)
 {
     const struct jq_start what = {
         .queue = jq_view_str("q"),
+        .flags = flags,
         .spec = { .handler = jq_view_str("noop") },
         .wants_results = true,
     };
@@ -19,6 +20,11 @@ static struct jobq_future *start(struct peer *peer)
     assert_int_equal(jq_pending_start(&peer->p, &what, future), JQ_OK);
     jq_pending_check(&peer->p);
     return future;
+}
+
+static struct jobq_future *start(struct peer *peer)
+{
+    return start_flags(peer, 0);
 }
 
 static void submitted(struct peer *peer, uint64_t number, uint64_t first_id, uint32_t count,
@@ -205,6 +211,78 @@ static void without_memory_nothing_is_started(void **state)
     assert_false(jq_pending_is_waiting(&peer->p));
 }
 
+static void hinted_result(struct peer *peer, uint64_t first_id, uint64_t id)
+{
+    struct jq_buf list = { 0 };
+
+    jq_result_write(&list, &(struct jq_result){ .id = id, .state = JQ_SUCCEEDED });
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_RESULTS,
+        .correlation = 1,
+        .u.results = { .results = jq_records_of(1, &list), .first_id = first_id },
+    };
+    peer_answer(peer, &msg);
+    jq_buf_fini(&list);
+}
+
+static void the_first_result_of_a_call_may_be_its_hint(void **state)
+{
+    struct peer *peer = *state;
+    struct jobq_future *a = start_flags(peer, JQ_SUBMIT_CALL);
+    struct jobq_future *b = start_flags(peer, JQ_SUBMIT_CALL);
+    struct jq_msg msg;
+
+    peer_take(peer, JQ_MSG_SUBMIT, &msg);
+    assert_int_equal(msg.u.submit.results, 1);
+    hinted_result(peer, 70, 71);
+    assert_int_equal(a->id, 70);
+    assert_true(b->is_ended);
+    assert_false(a->is_ended);
+    jq_pending_reconnected(&peer->p); /* its ids were a hint only */
+    peer_take(peer, JQ_MSG_SUBMIT, &msg);
+    assert_int_equal(msg.correlation, 1);
+    hinted_result(peer, 80, 80);
+    assert_int_equal(a->id, 80);
+    assert_true(a->is_ended);
+    assert_false(jq_pending_is_waiting(&peer->p));
+    jq_pending_free_future(&peer->p, a);
+    jq_pending_free_future(&peer->p, b);
+}
+
+static void without_memory_for_the_ids_of_a_call_it_is_sent_again(void **state)
+{
+    struct peer *peer = *state;
+    struct jobq_future *future = start_flags(peer, JQ_SUBMIT_CALL);
+
+    peer_take(peer, JQ_MSG_SUBMIT, NULL);
+    hinted_result(peer, 70, 99); /* another's: the id alone is taken */
+    jq_pending_reconnected(&peer->p);
+    peer_take(peer, JQ_MSG_SUBMIT, NULL);
+    struct jq_slab *slab = &peer->p.interest_slab;
+    void *const free_objects = slab->free;
+    struct jq_buf list = { 0 };
+    jq_result_write(&list, &(struct jq_result){ .id = 80, .state = JQ_SUCCEEDED });
+    const struct jq_msg msg = {
+        .tag = JQ_MSG_RESULTS,
+        .correlation = 1,
+        .u.results = { .results = jq_records_of(1, &list), .first_id = 80 },
+    };
+    slab->free = NULL; /* none is left: moving to another id needs one */
+    jq_alloc_fail_after(0, 1);
+    jq_pending_receive(&peer->p, peer->now, &msg, NULL);
+    jq_alloc_fail_after(-1, 0);
+    slab->free = free_objects;
+    jq_buf_fini(&list);
+    jq_pending_check(&peer->p);
+    assert_false(future->is_ended);
+    peer->now = jq_pending_next_at(&peer->p);
+    jq_pending_tick(&peer->p, peer->now);
+    peer_take(peer, JQ_MSG_SUBMIT, NULL);
+    hinted_result(peer, 80, 80);
+    assert_true(future->is_ended);
+    jq_pending_free_future(&peer->p, future);
+}
+
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, peer_setup, peer_teardown)
 
 int main(void)
@@ -217,6 +295,8 @@ int main(void)
         CLAIM(an_error_to_a_late_copy_fails_nothing_and_a_wait_is_sent),
         CLAIM(two_futures_of_one_job_are_settled_by_whatever_comes_first),
         CLAIM(without_memory_nothing_is_started),
+        CLAIM(the_first_result_of_a_call_may_be_its_hint),
+        CLAIM(without_memory_for_the_ids_of_a_call_it_is_sent_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,6 +119,8 @@ static void read_results(struct world *w, struct client *client, const struct jq
             return; /* of the session that ended */
         request = &client->requests[msg->correlation % REQUESTS_MAX];
         request->results += msg->u.results.results.count;
+        if (msg->u.results.first_id && request->first_id)
+            assert_int_equal(msg->u.results.first_id, request->first_id); /* T2 */
         assert_true((request->flags & JQ_SUBMIT_CALL) || request->wants_results);
         /* Whose ids are not known yet nobody could tell apart. */
         assert_true((request->flags & JQ_SUBMIT_CALL) || request->first_id || request->key_id);

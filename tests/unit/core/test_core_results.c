@@ -182,6 +182,31 @@ static void call(struct driver *d, uint64_t client, uint64_t number, uint32_t co
         (struct driver_submit){ .number = number, .count = count, .flags = JQ_SUBMIT_CALL });
 }
 
+static void a_call_that_says_so_is_told_its_ids_in_the_frame_of_its_first_result(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 8, 1);
+    struct driver_frame frame;
+
+    driver_submit(d, client,
+                  (struct driver_submit){
+                      .number = 1, .count = 2, .flags = JQ_SUBMIT_CALL, .results = true });
+    end_one(d, worker);
+    driver_commit(d);
+    assert_true(driver_take(d, client, &frame));
+    assert_int_equal(frame.msg.tag, JQ_MSG_RESULTS);
+    assert_int_equal(frame.msg.u.results.first_id, 1);
+    driver_frame_free(&frame);
+    driver_credit(d, worker, 2);
+    end_one(d, worker);
+    driver_commit(d);
+    assert_true(driver_take(d, client, &frame));
+    assert_int_equal(frame.msg.u.results.first_id, 0);
+    driver_frame_free(&frame);
+    driver_tick(d, 100);
+    takes_nothing(d, client);
+}
+
 static void takes_hint(struct driver *d, uint64_t client, uint64_t first_id)
 {
     struct driver_frame frame;
@@ -383,6 +408,7 @@ int main(void)
         CLAIM(past_the_bound_of_waits_the_jobs_are_taken_and_a_wait_is_left_to_the_client),
         CLAIM(unwait_withdraws_the_results),
         CLAIM(no_result_overtakes_the_ids_of_a_queue_in_memory),
+        CLAIM(a_call_that_says_so_is_told_its_ids_in_the_frame_of_its_first_result),
         CLAIM(a_call_that_ends_at_once_is_told_its_ids_just_before_its_result),
         CLAIM(a_call_that_takes_longer_is_told_its_ids_by_then),
         CLAIM(no_result_of_a_call_overtakes_its_ids),
