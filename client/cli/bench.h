@@ -71,8 +71,9 @@ struct jq_bench_span {
 /* Every producer its share of `count` jobs or items, until all are acknowledged. */
 int jq_bench_produce(struct jq_bench *b, const char *handler, size_t count,
                      struct jq_bench_span *ret_span);
-/* Every producer takes its share of `count` items, one after the other: get, then done. */
-int jq_bench_take(struct jq_bench *b, size_t count, struct jq_bench_span *ret_span);
+/* Every producer takes its share of `count` items: get, then done, of one after the other, or of
+ * many together. */
+int jq_bench_take(struct jq_bench *b, size_t count, bool many, struct jq_bench_span *ret_span);
 double jq_bench_rate(size_t count, const struct jq_bench_span *span); /* 1/s */
 
 /* ---- bench_work.c ---- */

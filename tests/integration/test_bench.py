@@ -8,7 +8,7 @@ import harness
 from harness import REFUSED, TIMED_OUT, UNREACHABLE, USAGE, wait_until
 from test_queue_cli import documented
 
-ITEMS = ["put", "take", "put_p50", "put_p99", "get_p50", "get_p99", "done_p50", "done_p99"]
+ITEMS = ["put", "take", "take_many", "put_p50", "put_p99", "get_p50", "get_p99", "done_p50", "done_p99"]
 JOBS = ["enqueue", "drain", "end_to_end", "latency_p50", "latency_p99"]
 PING = ["ping_p50", "ping_p99"]
 
@@ -67,7 +67,7 @@ class Bench(harness.Case):
 
     def test_only_what_is_asked_for_is_measured_at_any_durability(self):
         for durability in ("full", "relaxed", "memory"):
-            self.assertEqual(PING + ["put", "take"],
+            self.assertEqual(PING + ["put", "take", "take_many"],
                              list(self.figures("--only", "items", "--durability", durability)))
         self.assertEqual([], self.queues())
 

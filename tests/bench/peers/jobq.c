@@ -2,26 +2,22 @@
  *
  * jobq.c - the client of jobq, as tight as those of the peers. Mode "jobs": jobs of the noop
  * handler, run by a jobq-worker that is there from the start; the queue is paused while it is
- * filled. Mode "items": put, get and done. libjobq's get and done are for one item, so the consumer
- * is many threads on one handle; puts share groups, as `jobq put --lines` does it. */
-#include <errno.h>
+ * filled. Mode "items": put, get and done. The consumer takes what is there, up to a batch, and
+ * does not wait for the answer to each done; puts share groups, as `jobq put --lines` does it. */
 #include <jobq/jobq.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "peer.h"
 
-enum { GROUP = 4096, THREADS = 128, PATIENCE_MS = 10000 };
+enum { GROUP = 4096, BATCH = 1024, PATIENCE_MS = 10000 };
 
 struct conn {
     struct jobq_client *client;
     struct jobq_queue *jobs, *results;
     bool is_items, is_paused;
     size_t sequence;
-    atomic_size_t left; /* to take, by all threads */
 };
 
 static void check(struct conn *c, int error, const char *what)
@@ -113,46 +109,29 @@ static void fill(void *conn, size_t jobs)
     check(c, jobq_flush(c->client, -1), "flush");
 }
 
-static bool take_one(struct conn *c)
+static void take_items(struct conn *c, size_t jobs)
 {
-    size_t left = atomic_load(&c->left);
+    static struct jobq_item *items[BATCH];
+    size_t count;
 
-    while (left > 0)
-        if (atomic_compare_exchange_weak(&c->left, &left, left - 1))
-            return true;
-    return false;
-}
-
-static void *take_items(void *arg)
-{
-    struct conn *c = arg;
-    struct jobq_item *item;
-
-    while (take_one(c)) {
-        check(c, jobq_get(c->jobs, -1, &item), "get");
-        check(c, jobq_task_done(&item), "done");
+    for (size_t taken = 0; taken < jobs; taken += count) {
+        const size_t left = jobs - taken;
+        check(c, jobq_get_many(c->jobs, left < BATCH ? left : BATCH, -1, items, &count), "get");
+        check(c, jobq_task_done_start(items, count), "done");
     }
-    return NULL;
+    check(c, jobq_flush(c->client, -1), "flush");
 }
 
 static void drain(void *conn, size_t jobs)
 {
     struct conn *c = conn;
-    pthread_t threads[THREADS];
 
     if (!c->is_items) {
         check(c, jobq_queue_resume(c->jobs), "resume");
         check(c, jobq_join(c->jobs, -1), "join");
         return;
     }
-    atomic_store(&c->left, jobs);
-    for (int i = 0; i < THREADS; i++) {
-        const int error = pthread_create(&threads[i], NULL, take_items, c);
-        if (error)
-            peer_fail("thread: %s", strerror(error));
-    }
-    for (int i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
+    take_items(c, jobs);
 }
 
 static void put(struct conn *c, struct jobq_queue *queue)
@@ -174,7 +153,7 @@ static void call(void *conn)
     }
     put(c, c->jobs);
     check(c, jobq_get(c->results, -1, &result), "get");
-    check(c, jobq_task_done(&result), "done");
+    check(c, jobq_task_done_start(&result, 1), "done"); /* leaves with the next call */
 }
 
 static void serve(void *conn, size_t jobs)
@@ -185,8 +164,9 @@ static void serve(void *conn, size_t jobs)
     for (size_t i = 0; i < jobs; i++) {
         check(c, jobq_get(c->jobs, -1, &item), "get");
         put(c, c->results);
-        check(c, jobq_task_done(&item), "done");
+        check(c, jobq_task_done_start(&item, 1), "done");
     }
+    check(c, jobq_flush(c->client, -1), "flush");
 }
 
 int main(int argc, char **argv)
