@@ -78,7 +78,7 @@ static void tell_gift(struct jq_core *core, struct gift *gift)
         .u.items.items = jq_records_of(gift->count, &gift->records),
     };
 
-    if (gift->is_list && gift->count)
+    if (gift->count)
         jq_tell(core, gift->peer, gift->batch, &msg);
     jq_buf_fini(&gift->records);
 }
@@ -161,14 +161,14 @@ static bool has_more(const struct jq_lane *lane)
     return jq_lane_is_open(lane) && !jq_room_takes_back(lane->queue);
 }
 
-/* As much as this getter wants, and there is. False: no memory, or the batch is full; tried again
- * with the next input. */
+/* As much as this getter wants, of what there is: one at least. False: no memory, or the batch is
+ * full; tried again with the next input. */
 static bool serve(struct jq_core *core, struct jq_lane *lane, struct jq_getter *getter)
 {
     struct gift gift = gift_of(getter);
-    bool ok = true;
+    bool ok;
 
-    while (gift.left > 0 && gift.records.size < JQ_FRAME_SOFT && has_more(lane)) {
+    do {
         struct jq_job *job = jq_lane_first(lane);
         ok = !jq_core_full(core) && prepare(core, &gift, job) == JQ_OK;
         if (ok && job->damaged) {
@@ -178,10 +178,9 @@ static bool serve(struct jq_core *core, struct jq_lane *lane, struct jq_getter *
                 jq_getter_free(core, getter);
             give(core, &gift, job);
         }
-        if (!ok)
-            break;
-    }
-    tell_gift(core, &gift);
+    } while (ok && gift.left > 0 && gift.records.size < JQ_FRAME_SOFT && has_more(lane));
+    if (gift.is_list)
+        tell_gift(core, &gift);
     return ok;
 }
 
