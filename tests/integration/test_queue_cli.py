@@ -306,6 +306,7 @@ class Many(QueueCase):
         self.assertEqual((0, 1), (self.queue()["running"], self.queue()["succeeded"]))
 
     def test_a_get_of_many_that_is_interrupted_takes_nothing(self):
+        self.d.call("queue", "create", "q", check=0)
         getter = self.d.background("get", "-n", "3", "q")
         self.waiting("getters")
         getter.send_signal(signal.SIGINT)
