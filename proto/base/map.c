@@ -9,10 +9,13 @@
 
 enum { FIRST_CAPACITY = 16 };
 
-/* Fibonacci hashing: neighbouring ids land apart, and the same in every run. */
+/* Fibonacci hashing, the same in every run: of ids that were given one after the other four share a
+ * line of the cache, as they are looked for one after the other, too; such groups land apart. */
 static size_t home_of(const struct jq_map *map, uint64_t key)
 {
-    return (size_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (map->capacity - 1);
+    const size_t group = (size_t)(((key >> 2) * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
+
+    return (group << 2 | (key & 3)) & (map->capacity - 1);
 }
 
 static void place(struct jq_map *map, uint64_t key, void *value)

@@ -241,6 +241,7 @@ JOBQ_API void jobq_payload_free(void *payload);
 JOBQ_API int jobq_submit(struct jobq_client *client, const struct jobq_job *job,
                          struct jobq_future **ret_future);
 /* The same, not waiting: jobq_future_id is 0 until the broker has it (jobq_flush waits for that).
+ * Results of jobs with futures, of all kinds of submit, come as they end, waited for or not.
  * Submits started close together share frames, which leave when they are full or with the next call
  * that waits, flushes, processes or closes (jobq_flush with timeout 0 sends them now). With 262,144
  * jobs or 64 MiB unanswered it waits for room; EUNREACH then as jobq_submit, and the job was not

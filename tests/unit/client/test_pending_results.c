@@ -191,11 +191,12 @@ static void without_memory_nothing_is_started(void **state)
         .spec = { .handler = jq_view_str("noop") },
         .wants_results = true,
     };
+    struct jobq_future *future = NULL;
     enum jq_err err = JQ_ENOMEM;
     int64_t left = 0;
 
     for (; err != JQ_OK; left++) {
-        struct jobq_future *future = jq_pending_new_future(&peer->p);
+        future = jq_pending_new_future(&peer->p);
         assert_non_null(future);
         jq_alloc_fail_after(left, 0);
         err = jq_pending_start(&peer->p, &what, future);
@@ -209,6 +210,7 @@ static void without_memory_nothing_is_started(void **state)
     submitted(peer, 1, 70, 1, true);
     peer_result(peer, 1, 70, JQ_SUCCEEDED);
     assert_false(jq_pending_is_waiting(&peer->p));
+    jq_pending_free_future(&peer->p, future);
 }
 
 static void hinted_result(struct peer *peer, uint64_t first_id, uint64_t id)
