@@ -54,7 +54,7 @@ static void show(struct jq_core *core, struct jq_peer *peer, uint64_t correlatio
 }
 
 static enum jq_err peek_spilled(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                                const struct jq_queue *queue, uint64_t after);
+                                const struct jq_queue *queue);
 
 /* lookup->number: the queue, and the batch behind which was read. The first item, if it is in
  * memory by now. */
@@ -93,12 +93,15 @@ static void peeked(struct jq_core *core, struct jq_lookup *lookup)
                       lookup->err == JQ_OK ? JQ_EEMPTY : lookup->err, NULL);
         return;
     }
-    const struct jq_job_record *job = &lookup->jobs[0].job;
     const struct jq_queue *queue = jq_map_find(&core->queues, lookup->number[0]);
-    /* Others have gone there meanwhile; or the first stands behind what is being purged. */
-    if (queue && (queue->items.spill.batch > lookup->number[1] || jq_spill_is_doomed(core, job))) {
-        if (peek_spilled(core, peer, lookup->correlation, queue, jq_batch_number(core)) != JQ_OK)
+    const struct jq_job_record *job = &lookup->jobs[0].job;
+    if (queue && queue->items.spill.batch > lookup->number[1]) { /* more has gone there meanwhile */
+        if (peek_spilled(core, peer, lookup->correlation, queue) != JQ_OK)
             jq_tell_error(core, peer, lookup->correlation, JQ_EBUSY, NULL);
+        return;
+    }
+    if (jq_spill_is_doomed(core, job)) { /* the first that is not stands behind those */
+        jq_tell_error(core, peer, lookup->correlation, JQ_EBUSY, "it is being purged");
         return;
     }
     const struct jq_given given = {
@@ -114,14 +117,14 @@ static void peeked(struct jq_core *core, struct jq_lookup *lookup)
 
 /* The first is on its way into memory: whoever looks does not have to wait for it. */
 static enum jq_err peek_spilled(struct jq_core *core, struct jq_peer *peer, uint64_t correlation,
-                                const struct jq_queue *queue, uint64_t after)
+                                const struct jq_queue *queue)
 {
     struct jq_lookup *lookup = jq_lookup_new(core, peer->id, correlation, peeked);
     const struct jq_spill *spill = &queue->items.spill;
     const struct jq_read read = {
         .kind = JQ_READ_SPILLED,
         .parts = JQ_READ_PAYLOAD,
-        .after = after > spill->batch ? after : spill->batch,
+        .after = spill->batch,
         .queue = queue->id,
         .limit = 1,
         .range = { .lane = 1,
@@ -148,7 +151,7 @@ enum jq_err jq_peek_apply(struct jq_core *core, struct jq_peer *peer, const stru
     const struct jq_job *job = queue && !gates ? jq_lane_first(&queue->items) : NULL;
 
     if (queue && !gates && jq_spill_starves(&queue->items))
-        return peek_spilled(core, peer, msg->correlation, queue, 0);
+        return peek_spilled(core, peer, msg->correlation, queue);
     if (job)
         show(core, peer, msg->correlation, job);
     else

@@ -29,9 +29,9 @@ static enum jq_err gather(const struct jq_core *core, struct lanes *ret)
         return JQ_ENOMEM;
     for (size_t at = 0; (queue = jq_map_next(&core->queues, &at));) {
         struct jq_lane *const lanes[JQ_SPILL_LANES] = { &queue->plain, &queue->items };
-        for (int i = 0; i < JQ_SPILL_LANES && !queue->purge_before; i++) {
+        for (int i = 0; i < JQ_SPILL_LANES && !jq_purge_gates(queue); i++) {
             const uint64_t jobs = lanes[i]->count + lanes[i]->spill.beyond.count;
-            if (jobs) /* one that is being purged will have fewer soon */
+            if (jobs) /* one that is being purged has fewer soon */
                 ret->all[ret->count++] = lanes[i];
             ret->jobs += jobs;
         }

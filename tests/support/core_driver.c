@@ -230,8 +230,7 @@ void driver_hand_over(struct driver *d)
 }
 
 struct answer {
-    struct jq_core *core;
-    struct jq_now now;
+    uint64_t damaged_id;
     struct jq_loaded_job jobs[JQ_JOBS_PER_FRAME];
     size_t count;
     uint64_t bytes, bytes_max;
@@ -246,7 +245,8 @@ static enum jq_err gather(void *arg, const struct jq_loaded_job *record)
     if (answer->bytes_max && answer->count > 0 && answer->bytes > answer->bytes_max)
         return JQ_EMSGSIZE;
     assert_true(answer->count < JQ_JOBS_PER_FRAME);
-    answer->jobs[answer->count++] = *record;
+    answer->jobs[answer->count] = *record;
+    answer->jobs[answer->count++].job.damaged |= record->job.id == answer->damaged_id;
     return JQ_OK;
 }
 
@@ -263,6 +263,7 @@ static void answer_first(struct driver *d)
     memmove(d->read_behind, d->read_behind + 1, d->read_count * sizeof d->read_behind[0]);
     answer->count = answer->bytes = 0;
     answer->bytes_max = read.bytes_max;
+    answer->damaged_id = d->damaged_id;
     if (err == JQ_OK)
         err = d->backend->ops->read(d->backend, &read, gather, answer, &more);
     if (err == JQ_EMSGSIZE ||

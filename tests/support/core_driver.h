@@ -38,6 +38,7 @@ struct driver {
     uint64_t read_behind[DRIVER_READS_MAX]; /* the batch that was handed over last before each */
     size_t read_count;
     uint64_t handed_over;   /* number of the last batch that was */
+    uint64_t damaged_id;    /* reads say so of this job */
     uint64_t pages_read;    /* of spilled jobs, with some */
     enum jq_err read_err;   /* all reads end so; JQ_OK: as they do */
     uint64_t closed;        /* peers the core closed */
