@@ -20,6 +20,8 @@ enum {
     JQ_OUTPUT_PART_MAX = 4 << 20, /* head or tail of one stream kept with a result, bytes */
     JQ_LOG_CHUNK_MAX = 256 << 10, /* bytes in one LOG_DATA */
     JQ_ARGUMENTS_MAX = 1 << 16,   /* arguments, or variables, of one command */
+    JQ_NAMED_MAX = 1024,          /* arguments by name of one job */
+    JQ_JOB_DEPTH_MAX = 32,        /* jobs that were submitted by jobs, one within the other */
     JQ_PATH_MAX = 4096,           /* a path, bytes */
     JQ_OPTIONS_MAX = 64 << 10,    /* a job's options, encoded, bytes */
     JQ_AFTER_MAX = 1024,          /* jobs that one job waits for */

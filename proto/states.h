@@ -47,6 +47,9 @@ enum jq_outcome_kind {
 };
 enum { JQ_OUTCOME_KINDS = 6 };
 
+/* outcome.flags */
+#define JQ_OUTCOME_NO_RETRY (UINT64_C(1) << 0) /* it would fail again, whatever the policy says */
+
 /* job_spec.flags */
 #define JQ_JOB_DISCARD (UINT64_C(1) << 0) /* keep nothing of it once it has succeeded */
 #define JQ_JOB_TIE (UINT64_C(1) << 1)     /* cancel it when the submitting session is lost */

@@ -16,7 +16,17 @@
 
 /* --- tokens --- */
 
-enum token_kind { T_NIL, T_BOOL, T_UINT, T_NEGATIVE, T_FLOAT, T_STR, T_BIN, T_ARRAY, T_MAP };
+enum token_kind {
+    T_NIL = JQ_WIRE_NIL,
+    T_BOOL = JQ_WIRE_BOOL,
+    T_UINT = JQ_WIRE_UINT,
+    T_NEGATIVE = JQ_WIRE_NEGATIVE,
+    T_FLOAT = JQ_WIRE_DOUBLE,
+    T_STR = JQ_WIRE_STR,
+    T_BIN = JQ_WIRE_BIN,
+    T_ARRAY = JQ_WIRE_ARRAY,
+    T_MAP = JQ_WIRE_MAP,
+};
 
 /* One token: of strings the bytes follow; of containers, `size` elements or pairs. */
 struct token {
@@ -348,6 +358,32 @@ enum jq_err jq_read_map(struct jq_reader *r, uint32_t *ret_pairs)
     return JQ_OK;
 }
 
+enum jq_err jq_read_double(struct jq_reader *r, double *ret)
+{
+    const size_t width = r->at != r->end && *r->at == 0xca ? 4 : 8;
+    struct token token;
+    JQ_TRY(expect(r, T_FLOAT, &token));
+    if (width == 4) {
+        const uint32_t bits = (uint32_t)token.number;
+        float single;
+        memcpy(&single, &bits, sizeof single);
+        *ret = (double)single;
+    } else {
+        memcpy(ret, &token.number, sizeof *ret);
+    }
+    return JQ_OK;
+}
+
+enum jq_err jq_peek(const struct jq_reader *r, enum jq_wire_kind *ret)
+{
+    struct jq_reader next = *r;
+    struct token token;
+    if (!take_token(&next, &token))
+        return JQ_EPROTO;
+    *ret = (enum jq_wire_kind)token.kind;
+    return JQ_OK;
+}
+
 enum jq_err jq_skip(struct jq_reader *r)
 {
     struct jq_reader next = *r;
@@ -398,6 +434,12 @@ void jq_write_nil(struct jq_buf *buf)
 {
     msgpack_packer p = packer(buf);
     msgpack_pack_nil(&p);
+}
+
+void jq_write_double(struct jq_buf *buf, double value)
+{
+    msgpack_packer p = packer(buf);
+    msgpack_pack_double(&p, value);
 }
 
 void jq_write_long_str(struct jq_buf *buf, struct jq_view value)

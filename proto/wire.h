@@ -42,13 +42,29 @@ static inline enum jq_err jq_read_bin(struct jq_reader *r, struct jq_view *ret);
 static inline enum jq_err jq_read_array(struct jq_reader *r, uint32_t *ret_count);
 JQ_MUST_USE enum jq_err jq_read_map(struct jq_reader *r, uint32_t *ret_pairs);
 JQ_MUST_USE enum jq_err jq_read_nil(struct jq_reader *r);
+JQ_MUST_USE enum jq_err jq_read_double(struct jq_reader *r, double *ret); /* a float of 4 or 8 */
 JQ_MUST_USE enum jq_err jq_skip(struct jq_reader *r); /* any object, with what it contains */
+
+/* What comes next, unread: for values whose type nobody declared. NEGATIVE: a negative integer. */
+enum jq_wire_kind {
+    JQ_WIRE_NIL,
+    JQ_WIRE_BOOL,
+    JQ_WIRE_UINT,
+    JQ_WIRE_NEGATIVE,
+    JQ_WIRE_DOUBLE,
+    JQ_WIRE_STR,
+    JQ_WIRE_BIN,
+    JQ_WIRE_ARRAY,
+    JQ_WIRE_MAP,
+};
+JQ_MUST_USE enum jq_err jq_peek(const struct jq_reader *r, enum jq_wire_kind *ret);
 
 /* Shortest form always: equal values have equal bytes. Out of memory breaks the buffer. */
 static inline void jq_write_u64(struct jq_buf *buf, uint64_t value);
 static inline void jq_write_i64(struct jq_buf *buf, int64_t value);
 void jq_write_bool(struct jq_buf *buf, bool value);
 void jq_write_nil(struct jq_buf *buf);
+void jq_write_double(struct jq_buf *buf, double value); /* always 8 bytes */
 static inline void jq_write_str(struct jq_buf *buf, struct jq_view value);
 static inline void jq_write_bin(struct jq_buf *buf, struct jq_view value);
 static inline void jq_write_array(struct jq_buf *buf, uint32_t count);

@@ -38,6 +38,7 @@ struct jq_worker_config {
     char name[JQ_NAME_MAX + 1];
     struct jq_buf tags; /* records of `word` */
     uint32_t tag_count;
+    struct jq_buf plugins; /* paths, each with its NUL */
 };
 
 /* --- the command line --- */
@@ -75,33 +76,68 @@ static bool takes_next_word(const char *word)
 
 struct words {
     enum jq_worker_action action;
+    struct jq_buf plugins; /* of all --plugin, as one flag */
     const char *file;
     int flag_count;
     char **flags; /* for the settings; [0] is the program's name */
 };
 
+/* --plugin A --plugin B is --plugin A:B. */
+static enum jq_err add_plugin(struct words *words, const char *path, struct jq_detail *detail)
+{
+    static const char flag[] = "--plugin=";
+    if (path == NULL || *path == '\0') {
+        jq_detail_set(detail, "--plugin: needs a file");
+        return JQ_EINVAL;
+    }
+    if (words->plugins.size == 0) {
+        jq_buf_append(&words->plugins, flag, sizeof flag - 1);
+    } else {
+        words->plugins.size--; /* the NUL */
+        jq_buf_append(&words->plugins, ":", 1);
+    }
+    jq_buf_append(&words->plugins, path, strlen(path) + 1);
+    return jq_buf_ok(&words->plugins) ? JQ_OK : JQ_ENOMEM;
+}
+
+/* Is the word at *at, maybe with the one behind it, this flag? */
+static bool is_flag(int argc, char **argv, int *at, const char *flag, const char **ret_value)
+{
+    const size_t length = strlen(flag);
+    if (strncmp(argv[*at], flag, length) != 0)
+        return false;
+    if (argv[*at][length] == '=')
+        *ret_value = argv[*at] + length + 1;
+    else if (argv[*at][length] == '\0')
+        *ret_value = *at + 1 < argc ? argv[++*at] : "";
+    else
+        return false;
+    return true;
+}
+
 static enum jq_err split(int argc, char **argv, struct words *words, struct jq_detail *detail)
 {
-    static const char config[] = "--config";
-    const size_t length = sizeof config - 1;
+    const char *plugin;
     for (int i = 1; i < argc; i++) {
         if (action_of(argv[i], &words->action))
             continue;
-        if (strncmp(argv[i], config, length) == 0 &&
-            (argv[i][length] == '=' || argv[i][length] == '\0')) {
-            words->file = argv[i][length] == '=' ? argv[i] + length + 1
-                          : i + 1 < argc         ? argv[++i]
-                                                 : "";
+        if (is_flag(argc, argv, &i, "--config", &words->file)) {
             if (*words->file == '\0') {
                 jq_detail_set(detail, "--config: needs a file");
                 return JQ_EINVAL;
             }
             continue;
         }
+        if (is_flag(argc, argv, &i, "--plugin", &plugin)) {
+            JQ_TRY(add_plugin(words, plugin, detail));
+            continue;
+        }
         words->flags[words->flag_count++] = argv[i];
         if (takes_next_word(argv[i]) && i + 1 < argc)
             words->flags[words->flag_count++] = argv[++i];
     }
+    if (words->plugins.size > 0)
+        words->flags[words->flag_count++] = (char *)words->plugins.data;
     return JQ_OK;
 }
 
@@ -210,6 +246,21 @@ static enum jq_err read_tags(struct jq_worker_config *config, struct jq_detail *
     return JQ_OK;
 }
 
+static enum jq_err read_plugins(struct jq_worker_config *config, struct jq_detail *detail)
+{
+    const char *at = config->settings.plugin;
+    for (size_t size; *at != '\0'; at += size + (at[size] == ':')) {
+        size = strcspn(at, ":");
+        if (size == 0 || (at[size] == ':' && at[size + 1] == '\0')) {
+            jq_detail_set(detail, "plugin: '%.100s' has an empty path", config->settings.plugin);
+            return JQ_EINVAL;
+        }
+        jq_buf_append(&config->plugins, at, size);
+        jq_buf_append(&config->plugins, "", 1);
+    }
+    return jq_buf_ok(&config->plugins) ? JQ_OK : JQ_ENOMEM;
+}
+
 static bool is_url(const char *url)
 {
     return (strncmp(url, "ipc://", 6) == 0 || strncmp(url, "tcp://", 6) == 0) && url[6] != '\0';
@@ -249,6 +300,7 @@ static enum jq_err complete(struct jq_worker_config *config, struct jq_detail *d
                       actual->log_level);
         return JQ_EINVAL;
     }
+    JQ_TRY(read_plugins(config, detail));
     return read_tags(config, detail);
 }
 
@@ -275,7 +327,7 @@ enum jq_err jq_worker_config_load(int argc, char **argv, char *const *environmen
     struct jq_worker_config *config = jq_alloc_zero(1, sizeof *config);
     enum jq_err err = JQ_ENOMEM;
     *ret_usage = true;
-    words.flags = jq_alloc_zero((size_t)argc + 2, sizeof *words.flags);
+    words.flags = jq_alloc_zero((size_t)argc + 3, sizeof *words.flags);
     if (config != NULL && words.flags != NULL) {
         words.flags[words.flag_count++] = argc > 0 ? argv[0] : program;
         config->conf = jq_conf_new(rows, ROWS, &config->settings);
@@ -292,6 +344,7 @@ enum jq_err jq_worker_config_load(int argc, char **argv, char *const *environmen
         config = NULL;
     }
     jq_free(words.flags);
+    jq_buf_fini(&words.plugins);
     jq_worker_config_free(&config);
     return err;
 }
@@ -302,6 +355,7 @@ void jq_worker_config_free(struct jq_worker_config **config)
         return;
     jq_conf_free(&(*config)->conf);
     jq_buf_fini(&(*config)->tags);
+    jq_buf_fini(&(*config)->plugins);
     jq_free(*config);
     *config = NULL;
 }
@@ -319,6 +373,17 @@ enum jq_log_level jq_worker_config_log_level(const struct jq_worker_config *conf
 struct jq_records jq_worker_config_tags(const struct jq_worker_config *config)
 {
     return jq_records_of(config->tag_count, &config->tags);
+}
+
+const char *jq_worker_config_plugin(const struct jq_worker_config *config, size_t index)
+{
+    for (size_t at = 0; at < config->plugins.size; index--) {
+        const char *path = (const char *)config->plugins.data + at;
+        if (index == 0)
+            return path;
+        at += strlen(path) + 1;
+    }
+    return NULL;
 }
 
 /* --- for people --- */

@@ -39,6 +39,8 @@ bool jq_retry_due(const struct jq_job *job, const struct jq_outcome *outcome)
 {
     const struct jq_job_options *options = options_of(job);
 
+    if (outcome->flags & JQ_OUTCOME_NO_RETRY)
+        return false;
     if (job->cancel_asked || (uint64_t)job->failures + 1 >= jq_retry_attempts_max(job))
         return false;
     return (options->retry_on.count == 0 || is_among(options->retry_on, outcome)) &&

@@ -510,7 +510,6 @@ struct jq_held driver_grant(struct driver *d, uint64_t worker)
 void driver_done(struct driver *d, uint64_t worker, struct jq_held held, enum jq_outcome_kind kind,
                  int64_t code)
 {
-    struct jq_buf outcomes = { 0 };
     const struct jq_outcome outcome = {
         .id = held.id,
         .fence = held.fence,
@@ -521,7 +520,14 @@ void driver_done(struct driver *d, uint64_t worker, struct jq_held held, enum jq
         .stdout_head = jq_view_str("hello"),
     };
 
-    jq_outcome_write(&outcomes, &outcome);
+    driver_end(d, worker, &outcome);
+}
+
+void driver_end(struct driver *d, uint64_t worker, const struct jq_outcome *outcome)
+{
+    struct jq_buf outcomes = { 0 };
+
+    jq_outcome_write(&outcomes, outcome);
     const struct jq_msg msg = {
         .tag = JQ_MSG_DONE,
         .u.done = { .outcomes = jq_records_of(1, &outcomes) },

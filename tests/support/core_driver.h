@@ -94,5 +94,6 @@ struct jq_held driver_grant(struct driver *d, uint64_t worker);
 /* SIGNALLED: `code` is the signal. */
 void driver_done(struct driver *d, uint64_t worker, struct jq_held held, enum jq_outcome_kind kind,
                  int64_t code);
+void driver_end(struct driver *d, uint64_t worker, const struct jq_outcome *outcome);
 
 #endif

@@ -134,6 +134,33 @@ static void codes_and_signals_say_which_failures_are_retried(void **state)
     claim_lists_fini(&both);
 }
 
+static void an_error_that_says_so_is_not_retried_whatever_the_policy(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 1), worker = driver_worker(d, 2, 10);
+    struct claim_lists lists = { 0 };
+    uint64_t ids[2];
+
+    claim_retry_on(&lists, 75, 0);
+    for (uint64_t flags = 0; flags < 2; flags++) {
+        ids[flags] =
+            claim_submit(d, client, NULL, (struct jq_job_options){ .attempts_max = 9 }, &lists);
+        const struct jq_held held = driver_grant(d, worker);
+        const struct jq_outcome outcome = {
+            .id = held.id,
+            .fence = held.fence,
+            .kind = JQ_OUTCOME_ERROR,
+            .code = 75,
+            .flags = flags * JQ_OUTCOME_NO_RETRY,
+        };
+        driver_end(d, worker, &outcome);
+    }
+    assert_int_equal(claim_now(d, ids[0]), JQ_DELAYED);
+    driver_commit(d);
+    assert_int_equal(claim_state_of(d, client, ids[1]), JQ_FAILED);
+    claim_lists_fini(&lists);
+}
+
 static void a_job_that_was_to_be_cancelled_is_not_retried(void **state)
 {
     struct driver *d = *state;
@@ -278,6 +305,7 @@ int main(void)
         CLAIM(the_queue_says_it_for_jobs_that_do_not),
         CLAIM(a_backoff_is_jittered_in_full_and_doubles_up_to_its_most),
         CLAIM(codes_and_signals_say_which_failures_are_retried),
+        CLAIM(an_error_that_says_so_is_not_retried_whatever_the_policy),
         CLAIM(a_job_that_was_to_be_cancelled_is_not_retried),
         CLAIM(a_retry_is_durable_before_it_is_acknowledged_and_survives),
         CLAIM(lost_workers_are_no_failures_and_quarantine_a_job),

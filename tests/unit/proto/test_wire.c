@@ -225,6 +225,54 @@ static void anything_that_passes_the_check_can_be_printed(void **state)
     jq_buf_fini(&text);
 }
 
+static void floats_of_both_widths_are_numbers_and_others_are_not(void **state)
+{
+    (void)state;
+    static const double values[] = { 0, -0.0, 1.5, -1e300, 5e-324 };
+    struct jq_buf buf = { 0 };
+    double read = 0;
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        jq_buf_clear(&buf);
+        jq_write_double(&buf, values[i]);
+        struct jq_reader r = jq_reader(jq_buf_view(&buf));
+        assert_int_equal(jq_read_double(&r, &read), JQ_OK);
+        assert_memory_equal(&read, &values[i], sizeof read);
+        assert_ptr_equal(r.at, r.end);
+    }
+    jq_buf_fini(&buf);
+    struct jq_reader single = jq_reader(BYTES(0xca, 0xbf, 0xc0, 0, 0));
+    assert_int_equal(jq_read_double(&single, &read), JQ_OK);
+    assert_true(read == -1.5);
+    struct jq_reader whole = jq_reader(BYTES(0x05));
+    assert_int_equal(jq_read_double(&whole, &read), JQ_EPROTO);
+    struct jq_reader cut = jq_reader(BYTES(0xcb, 0, 0, 0, 0, 0, 0, 0));
+    assert_int_equal(jq_read_double(&cut, &read), JQ_EPROTO);
+}
+
+static void what_comes_next_is_known_without_reading_it(void **state)
+{
+    (void)state;
+    static const struct {
+        struct jq_view bytes;
+        enum jq_wire_kind kind;
+    } samples[] = {
+        { { "\xc0", 1 }, JQ_WIRE_NIL },       { { "\xc2", 1 }, JQ_WIRE_BOOL },
+        { { "\x05", 1 }, JQ_WIRE_UINT },      { { "\xd0\x05", 2 }, JQ_WIRE_UINT },
+        { { "\xff", 1 }, JQ_WIRE_NEGATIVE },  { { "\xca\0\0\0\0", 5 }, JQ_WIRE_DOUBLE },
+        { { "\xa1x", 2 }, JQ_WIRE_STR },      { { "\xc4\0", 2 }, JQ_WIRE_BIN },
+        { { "\x91\xc0", 2 }, JQ_WIRE_ARRAY }, { { "\x80", 1 }, JQ_WIRE_MAP },
+    };
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
+        const struct jq_reader r = jq_reader(samples[i].bytes);
+        enum jq_wire_kind kind = JQ_WIRE_MAP;
+        assert_int_equal(jq_peek(&r, &kind), JQ_OK);
+        assert_int_equal(kind, samples[i].kind);
+    }
+    const struct jq_reader none = jq_reader(BYTES(0xc1));
+    enum jq_wire_kind kind;
+    assert_int_equal(jq_peek(&none, &kind), JQ_EPROTO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +285,8 @@ int main(void)
         cmocka_unit_test(numbers_that_do_not_fit_are_refused),
         cmocka_unit_test(numbers_survive_in_their_shortest_form),
         cmocka_unit_test(strings_of_every_head_survive),
+        cmocka_unit_test(floats_of_both_widths_are_numbers_and_others_are_not),
+        cmocka_unit_test(what_comes_next_is_known_without_reading_it),
         cmocka_unit_test(anything_that_passes_the_check_can_be_printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
