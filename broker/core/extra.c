@@ -49,7 +49,7 @@ bool jq_extra_may_spill(const struct jq_job *job)
     const struct jq_extra *extra = job->extra;
 
     return !extra || (!extra->due_at && !extra->expires_at && !extra->history &&
-                      !extra->spared_of && !extra->uses_count && !extra->lane &&
+                      !extra->spared_of && !extra->named && !extra->uses_count && !extra->lane &&
                       !extra->options->after.count && !extra->options->unique.size &&
                       jq_dlist_empty(&extra->readers) && jq_dlist_empty(&extra->children) &&
                       !jq_dlink_used(&extra->in_tied) && !jq_dlink_used(&extra->in_resolving));

@@ -39,7 +39,7 @@ void jq_lookup_free(struct jq_core *core, struct jq_lookup *lookup)
     jq_free(lookup->tokens);
     jq_buf_fini(&lookup->kept);
     jq_free(lookup->ids);
-    jq_free(lookup->facts);
+    jq_facts_free(core, lookup);
     jq_free(lookup);
 }
 

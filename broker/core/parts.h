@@ -577,7 +577,11 @@ struct jq_fact {
     uint64_t id;
     uint8_t state; /* enum jq_job_state, or: */
 };
-enum { JQ_FACT_UNKNOWN = 255, JQ_FACT_GONE = 254 };
+enum {
+    JQ_FACT_UNKNOWN = 255,
+    JQ_FACT_GONE = 254,
+    JQ_FACT_LIVES = 253, /* and stays in memory for this SUBMIT */
+};
 /* What a SUBMIT needs of the store it is parked for; lookup->ids has an id for each of its jobs:
  * that of the job with its key, or 0. `old`: what was asked before; may be NULL. */
 JQ_MUST_USE enum jq_err jq_facts_ask(struct jq_core *core, struct jq_lookup *lookup,
@@ -585,6 +589,7 @@ JQ_MUST_USE enum jq_err jq_facts_ask(struct jq_core *core, struct jq_lookup *loo
 /* True: nothing is missing. `facts` may be NULL. */
 bool jq_facts_complete(const struct jq_core *core, const struct jq_submit *submit,
                        const struct jq_lookup *facts);
+void jq_facts_free(struct jq_core *core, struct jq_lookup *lookup);
 /* An answer. */
 void jq_facts_add(struct jq_core *core, struct jq_lookup *lookup, uint32_t index,
                   const struct jq_loaded_job *jobs, size_t count, bool more);

@@ -246,8 +246,7 @@ enum jq_err jq_spill_load(struct jq_core *core, const struct jq_job_record *reco
 }
 
 /* For one who needs it in memory, wherever it stands. NULL: it is not among the spilled. It stays
- * until there are too many: one that left at once would be gone again when the next is there that a
- * SUBMIT waits for, and so on. */
+ * until there are too many. */
 enum jq_err jq_spill_need(struct jq_core *core, const struct jq_job_record *record,
                           struct jq_job **ret_job)
 {

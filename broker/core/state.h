@@ -133,6 +133,7 @@ struct jq_extra {
     struct jq_heap_node in_timers; /* core->timers */
     bool timer_expires;            /* what timer_at means: its time is over */
     struct jq_blob *history;       /* encoded attempt records; NULL: none */
+    uint32_t named;                /* SUBMITs that await the store name it */
     uint64_t spared_of;      /* this purge_before of its queue is not for it: it came back later */
     struct jq_dlink in_tied; /* client->tied */
     struct jq_dlist readers; /* struct jq_log_reader.in_job */

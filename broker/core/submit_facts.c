@@ -17,20 +17,27 @@ static bool after_of(const struct jq_job_spec *spec, struct jq_reader *ret)
     return options.after.count > 0;
 }
 
-uint8_t jq_facts_state(const struct jq_lookup *facts, uint64_t id)
+static struct jq_fact *fact_find(const struct jq_lookup *facts, uint64_t id)
 {
     uint32_t low = 0, high = facts ? facts->facts_count : 0;
 
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
         if (facts->facts[middle].id == id)
-            return facts->facts[middle].state;
+            return &facts->facts[middle];
         if (facts->facts[middle].id < id)
             low = middle + 1;
         else
             high = middle;
     }
-    return JQ_FACT_UNKNOWN;
+    return NULL;
+}
+
+uint8_t jq_facts_state(const struct jq_lookup *facts, uint64_t id)
+{
+    const struct jq_fact *fact = fact_find(facts, id);
+
+    return fact ? fact->state : JQ_FACT_UNKNOWN;
 }
 
 bool jq_facts_complete(const struct jq_core *core, const struct jq_submit *submit,
@@ -48,9 +55,12 @@ bool jq_facts_complete(const struct jq_core *core, const struct jq_submit *submi
             return false;
         if (!after_of(&spec, &list))
             continue;
-        while (jq_dependency_next(&list, &after))
-            if (!jq_job_find(core, after.id) && jq_facts_state(facts, after.id) == JQ_FACT_UNKNOWN)
+        while (jq_dependency_next(&list, &after)) {
+            const uint8_t state = jq_facts_state(facts, after.id);
+            if ((state == JQ_FACT_UNKNOWN || state == JQ_FACT_LIVES) &&
+                !jq_job_find(core, after.id))
                 return false;
+        }
     }
     return true;
 }
@@ -74,8 +84,10 @@ uint64_t jq_facts_gone(const struct jq_core *core, const struct jq_submit *submi
 
 /* ---- asking ---- */
 
-/* Into `ids`, unless that is NULL: all that are waited for and are not in memory. */
-static uint32_t absent_of(const struct jq_core *core, const struct jq_submit *submit, uint64_t *ids)
+/* Into `ids`, unless that is NULL: all that are waited for and are not in memory, or are so for
+ * this SUBMIT. */
+static uint32_t absent_of(const struct jq_core *core, const struct jq_submit *submit,
+                          const struct jq_lookup *old, uint64_t *ids)
 {
     struct jq_dependency after;
     struct jq_job_spec spec;
@@ -86,7 +98,7 @@ static uint32_t absent_of(const struct jq_core *core, const struct jq_submit *su
         if (!after_of(&spec, &list))
             continue;
         while (jq_dependency_next(&list, &after)) {
-            if (jq_job_find(core, after.id))
+            if (jq_job_find(core, after.id) && jq_facts_state(old, after.id) != JQ_FACT_LIVES)
                 continue;
             if (ids)
                 ids[count] = after.id;
@@ -109,10 +121,34 @@ static enum jq_err ask_part(struct jq_core *core, struct jq_lookup *lookup, uint
                  : JQ_OK;
 }
 
+/* From the lookup before; what stays in memory for that stays for this. */
+static void take_fact(const struct jq_core *core, struct jq_fact *fact, uint64_t id,
+                      const struct jq_lookup *old)
+{
+    struct jq_fact *known = fact_find(old, id);
+
+    *fact = (struct jq_fact){ id, known ? known->state : JQ_FACT_UNKNOWN };
+    if (fact->state == JQ_FACT_LIVES && !jq_job_find(core, id))
+        fact->state = JQ_FACT_UNKNOWN; /* it has ended meanwhile */
+    else if (fact->state == JQ_FACT_LIVES)
+        known->state = JQ_FACT_UNKNOWN;
+}
+
+void jq_facts_free(struct jq_core *core, struct jq_lookup *lookup)
+{
+    for (uint32_t i = 0; i < lookup->facts_count; i++) {
+        struct jq_job *job =
+            lookup->facts[i].state == JQ_FACT_LIVES ? jq_job_find(core, lookup->facts[i].id) : NULL;
+        if (job && job->extra && job->extra->named)
+            job->extra->named--;
+    }
+    jq_free(lookup->facts);
+}
+
 static enum jq_err ask_parents(struct jq_core *core, struct jq_lookup *lookup,
                                const struct jq_submit *submit, const struct jq_lookup *old)
 {
-    const uint32_t named = absent_of(core, submit, NULL);
+    const uint32_t named = absent_of(core, submit, old, NULL);
 
     if (named == 0)
         return JQ_OK;
@@ -120,10 +156,10 @@ static enum jq_err ask_parents(struct jq_core *core, struct jq_lookup *lookup,
     lookup->facts = jq_alloc_zero(named, sizeof *lookup->facts);
     enum jq_err err = ids && lookup->facts ? JQ_OK : JQ_ENOMEM;
     if (err == JQ_OK) {
-        absent_of(core, submit, ids);
+        absent_of(core, submit, old, ids);
         lookup->facts_count = jq_ids_sort_out(ids, named);
         for (uint32_t i = 0; i < lookup->facts_count; i++)
-            lookup->facts[i] = (struct jq_fact){ ids[i], jq_facts_state(old, ids[i]) };
+            take_fact(core, &lookup->facts[i], ids[i], old);
     }
     for (uint32_t first = 0; err == JQ_OK && first < lookup->facts_count;
          first += JQ_JOBS_PER_FRAME)
@@ -151,7 +187,8 @@ enum jq_err jq_facts_ask(struct jq_core *core, struct jq_lookup *lookup,
 
 /* ---- answers ---- */
 
-/* One that lives is taken into memory, and known there. */
+/* One that lives is taken into memory, and stays there until the SUBMIT goes on: while another was
+ * read it might leave again, and so on. */
 static uint8_t fact_of(struct jq_core *core, const struct jq_job_record *job)
 {
     struct jq_job *live;
@@ -160,9 +197,10 @@ static uint8_t fact_of(struct jq_core *core, const struct jq_job_record *job)
         return JQ_CANCELLED;
     if (jq_state_is_terminal(job->state))
         return (uint8_t)job->state;
-    const enum jq_err err = jq_spill_need(core, job, &live);
-    (void)err; /* without memory it is asked for again */
-    return JQ_FACT_UNKNOWN;
+    if (jq_spill_need(core, job, &live) != JQ_OK || !live || jq_extra_need(live) != JQ_OK)
+        return JQ_FACT_UNKNOWN; /* without memory it is asked for again */
+    live->extra->named++;
+    return JQ_FACT_LIVES;
 }
 
 void jq_facts_add(struct jq_core *core, struct jq_lookup *lookup, uint32_t index,

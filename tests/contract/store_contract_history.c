@@ -6,7 +6,9 @@
 
 #include <string.h>
 
-enum { IDS = 3000, ROUNDS = 60, PUTS = 40, CHANGES = 60, REMOVED = 2 };
+#include "broker/core/order.h"
+
+enum { IDS = 3000, ROUNDS = 60, PUTS = 40, CHANGES = 60, QUEUES = 2, REMOVED = 2, RANKS = 7 };
 
 /* What a job is expected to be. The bytes are those that the fixture makes. */
 struct expected {
@@ -27,12 +29,22 @@ static uint64_t draw(struct history *h, uint64_t below)
     return (h->seed >> 33) % below;
 }
 
+/* Where it stands among the spilled. */
+static void place(struct history *h, struct jq_job_record *job)
+{
+    job->spilled = true;
+    job->lane = (uint8_t)draw(h, JQ_SPILL_LANES);
+    job->rank = (int64_t)draw(h, RANKS) - RANKS / 2;
+}
+
 static void put_next(struct history *h)
 {
     struct expected *expected = &h->jobs[h->next];
+    struct plain_op *put = fixture_put(h->f, h->next++, JQ_READY);
 
-    *expected = (struct expected){ .is_there = true, .is_touched = true };
-    expected->job = fixture_put(h->f, h->next++, JQ_READY)->u.job;
+    if (draw(h, 3) == 0)
+        place(h, &put->u.job);
+    *expected = (struct expected){ .is_there = true, .is_touched = true, .job = put->u.job };
 }
 
 static enum jq_job_state state_after(struct history *h, enum jq_job_state state)
@@ -61,11 +73,29 @@ static void change(struct history *h, struct expected *expected)
     job->worker = other->worker;
     job->history = other->history;
     struct plain_op *set = fixture_op(h->f, JQ_OP_JOB_SET);
+    set->from_spilled = job->spilled;
+    job->spilled = false;
     set->u.job = *job;
     expected->has_result = jq_state_is_terminal(job->state);
     if (expected->has_result)
         expected->result = *fixture_result(set, job->attempt);
     fixture_remove(&scratch);
+}
+
+static void spill(struct history *h, struct expected *expected)
+{
+    place(h, &expected->job);
+    fixture_op(h->f, JQ_OP_JOB_SPILL)->u.job = (struct jq_job_record){ .id = expected->job.id,
+                                                                       .queue = expected->job.queue,
+                                                                       .lane = expected->job.lane,
+                                                                       .rank = expected->job.rank };
+}
+
+static void drop(struct history *h, struct expected *expected)
+{
+    expected->is_there = false;
+    fixture_delete(h->f, expected->job.id);
+    h->f->ops[h->f->count - 1].from_spilled = expected->job.spilled;
 }
 
 static void change_any(struct history *h)
@@ -75,12 +105,54 @@ static void change_any(struct history *h)
     if (!expected->is_there || expected->is_touched)
         return;
     expected->is_touched = true;
-    if (jq_state_is_terminal(expected->job.state) && draw(h, 4) > 0) {
-        expected->is_there = false;
-        fixture_delete(h->f, expected->job.id);
-        return;
+    const bool has_ended = jq_state_is_terminal(expected->job.state);
+    if (has_ended ? draw(h, 4) > 0 : expected->job.spilled && draw(h, 8) == 0)
+        drop(h, expected);
+    else if (expected->job.state == JQ_READY && !expected->job.spilled && draw(h, 2) == 0)
+        spill(h, expected);
+    else
+        change(h, expected);
+}
+
+/* The next spilled job of the lane behind `at`; NULL: from the first on. */
+static struct expected *next_spilled(struct history *h, uint32_t queue, uint32_t lane,
+                                     const struct expected *at)
+{
+    struct expected *best = NULL;
+
+    for (uint64_t id = 1; id < h->next; id++) {
+        struct expected *it = &h->jobs[id];
+        if (!it->is_there || !it->job.spilled || it->job.queue != queue || it->job.lane != lane)
+            continue;
+        if (at && (it->job.rank < at->job.rank || (it->job.rank == at->job.rank && it <= at)))
+            continue;
+        if (!best || it->job.rank < best->job.rank)
+            best = it;
     }
-    change(h, expected);
+    return best;
+}
+
+/* Some of the first of a lane, below an id; also what the same batch has put there. */
+static void purge(struct history *h)
+{
+    struct jq_spilled_purge purge = {
+        .queue = 1 + (uint32_t)draw(h, QUEUES),
+        .lane = (uint32_t)draw(h, JQ_SPILL_LANES),
+        .before = 1 + draw(h, h->next),
+    };
+    const uint64_t most = 1 + draw(h, 20);
+    struct expected *next;
+
+    for (struct expected *it = next_spilled(h, purge.queue, purge.lane, NULL);
+         it && purge.count < most; it = next) {
+        next = next_spilled(h, purge.queue, purge.lane, it);
+        if (it->job.id >= purge.before)
+            continue;
+        it->is_there = false;
+        purge.count++;
+    }
+    if (purge.count)
+        fixture_op(h->f, JQ_OP_SPILLED_PURGE)->u.purge = purge;
 }
 
 static void assert_matches(struct history *h)
@@ -115,13 +187,49 @@ static void assert_loads_match(struct history *h)
     assert_int_equal(backend->ops->load_jobs(backend, jq_copy_add, &copy), JQ_OK);
     for (uint64_t id = 1; id < h->next; id++) {
         const struct expected *expected = &h->jobs[id];
-        if (!expected->is_there || jq_state_is_terminal(expected->job.state))
+        if (!expected->is_there || jq_state_is_terminal(expected->job.state) ||
+            expected->job.spilled)
             continue;
         assert_true(at < copy.count);
         assert_job(&copy.jobs[at++].job, &expected->job);
     }
     assert_int_equal(at, copy.count);
     jq_copy_fini(&copy);
+}
+
+/* Page by page, from the last of the page before on. */
+static void assert_pages_match(struct history *h, uint32_t queue, uint32_t lane)
+{
+    struct jq_read read = { .kind = JQ_READ_SPILLED,
+                            .parts = JQ_READ_PAYLOAD,
+                            .queue = queue,
+                            .limit = 7,
+                            .range = { .lane = lane, .order = JQ_PRIORITY } };
+    const struct expected *expected = NULL;
+    bool more = true;
+
+    while (more) {
+        struct jq_copy copy;
+        assert_int_equal(fixture_try_read(h->f, &read, &copy, &more), JQ_OK);
+        for (size_t i = 0; i < copy.count; i++) {
+            expected = next_spilled(h, queue, lane, expected);
+            assert_non_null(expected);
+            assert_job(&copy.jobs[i].job, &expected->job);
+            read.range.has_after = true;
+            read.range.rank = copy.jobs[i].job.rank;
+            read.range.id = copy.jobs[i].job.id;
+            assert_int_equal(read.range.rank, expected->job.rank);
+        }
+        jq_copy_fini(&copy);
+    }
+    assert_null(next_spilled(h, queue, lane, expected));
+}
+
+static void assert_spilled_match(struct history *h)
+{
+    for (uint32_t queue = 1; queue <= QUEUES; queue++)
+        for (uint32_t lane = 0; lane < JQ_SPILL_LANES; lane++)
+            assert_pages_match(h, queue, lane);
 }
 
 /* What lives of the queue ends first: the store need not cope with more. */
@@ -131,9 +239,10 @@ static void remove_queue(struct history *h)
         struct expected *expected = &h->jobs[id];
         if (!expected->is_there || expected->job.queue != REMOVED)
             continue;
-        expected->is_there = false;
-        if (!jq_state_is_terminal(expected->job.state))
-            fixture_delete(h->f, id);
+        if (jq_state_is_terminal(expected->job.state))
+            expected->is_there = false;
+        else
+            drop(h, expected);
     }
     fixture_op(h->f, JQ_OP_QUEUE_DELETE)->u.queue.id = REMOVED;
     fixture_commit(h->f);
@@ -151,13 +260,17 @@ void test_a_long_random_history_matches_a_model(void **state)
             put_next(&h);
         for (int i = 0; i < CHANGES; i++)
             change_any(&h);
+        if (round % 3 == 2)
+            purge(&h);
         fixture_commit(h.f);
         if (round % 20 != 19)
             continue;
         reopen_if_kept(h.f);
         assert_matches(&h);
         assert_loads_match(&h);
+        assert_spilled_match(&h);
     }
     remove_queue(&h);
     assert_matches(&h);
+    assert_spilled_match(&h);
 }

@@ -22,9 +22,9 @@ enum {
     LIMIT = 3,
     RESIDENT = 8, /* of those that spill */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    SEEDS = 4,
+    SEEDS = 3,
 #else
-    SEEDS = 24,
+    SEEDS = 16,
 #endif
 };
 

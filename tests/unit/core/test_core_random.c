@@ -15,7 +15,7 @@
 #include "tests/unit/core/random_world.h"
 
 enum {
-    SEEDS = 80,
+    SEEDS = 60,
     STEPS = 500,
     RESIDENT = 8, /* of those that spill */
 };
