@@ -16,6 +16,7 @@
 #include "proto/base/err.h"
 #include "proto/base/time.h"
 #include "worker/fetch.h"
+#include "worker/handlers.h"
 #include "worker/run.h"
 
 /* The answer to a read_output. `found` false: the run has ended meanwhile, its outcome comes or
@@ -53,8 +54,9 @@ struct jq_executor_ops {
     int (*fd)(const struct jq_executor *executor);
     bool (*wants_write)(const struct jq_executor *executor); /* wait for writable as well */
     void (*collect)(struct jq_executor *executor, struct jq_collected *ret);
-    /* Ends what still runs and frees it. */
-    void (*close)(struct jq_executor **executor);
+    /* Ends what still runs and frees it. False: something runs on that cannot be ended; what it
+     * uses stays, and the process should leave by _exit. */
+    bool (*close)(struct jq_executor **executor);
 };
 
 /* Every executor's first member. */
@@ -62,8 +64,18 @@ struct jq_executor {
     const struct jq_executor_ops *ops;
 };
 
-/* Handlers on `threads` OS threads. NULL: no memory or no threads. */
-struct jq_executor *jq_executor_thread_open(uint32_t threads);
+struct jq_thread_conf {
+    const struct jq_handlers *handlers; /* outlive the executor */
+    uint32_t threads;                   /* above 0 */
+    size_t output_bytes;                /* kept of what a job logs */
+    uint64_t depth_max;                 /* deeper jobs are refused */
+};
+
+/* Handlers on OS threads. ENOMEM, EIO: no threads; EINVAL: the init of a handler has failed. With
+ * detail. */
+JQ_MUST_USE enum jq_err jq_executor_thread_open(const struct jq_thread_conf *conf,
+                                                struct jq_executor **ret_executor,
+                                                struct jq_detail *ret_detail);
 
 /* Commands, through a spawner (spawner.h), `slots` at once; takes its socket `fd`, and waits for
  * the process `spawner` at its end. When the spawner dies, every process that it leaves to this one

@@ -268,10 +268,10 @@ static bool exec_wants_write(const struct jq_executor *executor)
            (!exec->died && jq_spawn_link_pending(&exec->link) > 0);
 }
 
-static void exec_close(struct jq_executor **executor)
+static bool exec_close(struct jq_executor **executor)
 {
     if (*executor == NULL)
-        return;
+        return true;
     struct exec_executor *exec = exec_of(*executor);
     *executor = NULL;
     jq_spawn_link_fini(&exec->link); /* which ends the spawner, and it what it started */
@@ -289,6 +289,7 @@ static void exec_close(struct jq_executor **executor)
     jq_free(exec->runs);
     jq_free(exec->free);
     jq_free(exec);
+    return true;
 }
 
 static const struct jq_executor_ops exec_ops = {

@@ -1,26 +1,32 @@
 /* SPDX-License-Identifier: MIT
  *
- * executor_thread.c - handlers on OS threads.
+ * executor_thread.c - handlers on OS threads, a slot each.
  *
  * One lock guards the two lists, `waiting` and `ended`, and what is running; no handler runs with
  * it held. A thread swaps what it has ended for what it runs next in one step, so each run costs
  * one lock at most. The eventfd is written when `ended` stops being empty, so a busy pool makes few
  * system calls. Quick handlers (handlers.h) are run by whoever submits them: handing them to a
- * thread and back would take longer. */
+ * thread and back would take longer.
+ *
+ * Every thread has run every handler's init when the pool is open, and every fini when it is
+ * closed. */
 #include "worker/executor.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdatomic.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 #include "proto/base/clock.h"
-#include "worker/handlers.h"
+#include "worker/slot.h"
+
+enum { CLOSE_S = 1 }; /* for handlers that were cancelled to return, when the process leaves */
 
 struct thread_executor;
 
@@ -28,21 +34,26 @@ struct pool_thread {
     struct thread_executor *pool;
     pthread_t thread;
     struct jq_run *running; /* under the lock */
-    atomic_bool cancelled;  /* the running one is to end */
-    struct jq_buf value;    /* this thread's alone */
-    struct jq_buf scratch;
+    struct jq_slot slot;    /* this thread's alone, but for cancelling */
 };
 
 struct thread_executor {
     struct jq_executor base;
+    struct jq_slot_conf conf;
     pthread_mutex_t lock;
     pthread_cond_t work;
+    pthread_cond_t turned; /* a thread has begun, or has left its last run */
     struct jq_run_list waiting;
     struct jq_run_list ended;
     bool closing;
     uint32_t idle;
+    uint32_t begun;          /* threads whose handlers' init has run, or has failed */
+    enum jq_err begin_err;   /* the first that failed, */
+    struct jq_detail detail; /* and why */
     int event;
-    struct jq_buf scratch; /* the loop's */
+    struct jq_call quick; /* the loop's, for quick handlers */
+    struct jq_call_tools tools;
+    struct jq_buf scratch;
     uint32_t count;
     struct pool_thread threads[];
 };
@@ -53,62 +64,6 @@ static struct thread_executor *pool_of(const struct jq_executor *executor)
 }
 
 /* --- the threads' side --- */
-
-static struct jq_outcome outcome_of(const struct jq_run *run, struct jq_now from, struct jq_now to)
-{
-    (void)run;
-    return (struct jq_outcome){ .started_at = from.wall, .ended_at = to.wall };
-}
-
-static void end_cancelled(struct jq_run *run, struct jq_outcome *outcome, struct jq_buf *scratch)
-{
-    outcome->kind = JQ_OUTCOME_CANCELLED;
-    outcome->reason = jq_view_str(run->reason != NULL ? run->reason : "cancelled");
-    jq_run_end(run, outcome, scratch);
-}
-
-static void run_one(struct pool_thread *self, struct jq_run *run)
-{
-    const struct jq_handler *handler = jq_handler_find(run->handler);
-    const struct jq_now from = jq_clock_now();
-    const uint64_t from_ns = jq_clock_mono_ns();
-    struct jq_call call = { .id = run->id,
-                            .fence = run->fence,
-                            .payload = run->payload,
-                            .cancelled = &self->cancelled,
-                            .value = &self->value };
-    jq_buf_clear(&self->value);
-    if (handler != NULL)
-        handler->run(&call);
-    run->wall_us = (jq_clock_mono_ns() - from_ns) / 1000;
-    struct jq_outcome outcome = outcome_of(run, from, jq_clock_now());
-    outcome.wall_us = run->wall_us;
-    char unknown[JQ_NAME_MAX + 64];
-    if (handler == NULL) {
-        const int size =
-            snprintf(unknown, sizeof unknown, "this worker has no handler named \"%.*s\"",
-                     JQ_VIEW_ARG(run->handler));
-        outcome.kind = JQ_OUTCOME_NOSTART;
-        outcome.code = 127;
-        outcome.reason = jq_view(unknown, (size_t)size);
-    } else if (!jq_buf_ok(&self->value) || self->value.size > JQ_VALUE_MAX) {
-        outcome.kind = JQ_OUTCOME_ERROR;
-        outcome.code = 1;
-        outcome.reason = jq_view_str("the result is too large");
-    } else if (call.code != 0) {
-        outcome.kind = JQ_OUTCOME_ERROR;
-        outcome.code = call.code;
-        outcome.reason = jq_view_str(call.reason);
-    } else {
-        outcome.value = jq_buf_view(&self->value);
-    }
-    if (atomic_load(&self->cancelled))
-        end_cancelled(run, &outcome, &self->scratch);
-    else
-        jq_run_end(run, &outcome, &self->scratch);
-    if (self->value.capacity > (1 << 20))
-        jq_buf_fini(&self->value);
-}
 
 /* Lock held. */
 static bool put_ended(struct thread_executor *pool, struct jq_run_list *runs)
@@ -126,11 +81,30 @@ static void wake_loop(const struct thread_executor *pool)
     JQ_CHECK(written == (ssize_t)sizeof one || errno == EAGAIN);
 }
 
+static bool thread_begin(struct pool_thread *self)
+{
+    struct thread_executor *pool = self->pool;
+    struct jq_detail detail = { "" };
+    const uint32_t number = (uint32_t)(self - pool->threads);
+    const enum jq_err err = jq_slot_init(&self->slot, &pool->conf, number, &detail);
+    (void)pthread_mutex_lock(&pool->lock);
+    if (err != JQ_OK && pool->begin_err == JQ_OK) {
+        pool->begin_err = err;
+        pool->detail = detail;
+    }
+    pool->begun++;
+    (void)pthread_cond_signal(&pool->turned);
+    (void)pthread_mutex_unlock(&pool->lock);
+    return err == JQ_OK;
+}
+
 static void *thread_main(void *arg)
 {
     struct pool_thread *self = arg;
     struct thread_executor *pool = self->pool;
     struct jq_run_list runs = { 0 };
+    if (!thread_begin(self))
+        return NULL;
     for (;;) {
         (void)pthread_mutex_lock(&pool->lock);
         self->running = NULL;
@@ -153,37 +127,30 @@ static void *thread_main(void *arg)
         if (pool->waiting.count > 0 && pool->idle > 0)
             (void)pthread_cond_signal(&pool->work); /* each wakes the next while there is work */
         self->running = runs.first;
-        atomic_store(&self->cancelled, false);
+        jq_slot_reset(&self->slot);
         (void)pthread_mutex_unlock(&pool->lock);
-        run_one(self, runs.first);
+        jq_slot_run(&self->slot, runs.first);
     }
+    (void)pthread_cond_signal(&pool->turned);
     (void)pthread_mutex_unlock(&pool->lock);
+    jq_slot_fini(&self->slot);
     return NULL;
 }
 
 /* --- the loop's side --- */
 
-static bool is_quick(const struct jq_run *run)
-{
-    const struct jq_handler *handler = jq_handler_find(run->handler);
-    return handler != NULL && handler->quick;
-}
-
 static void run_quick(struct thread_executor *pool, struct jq_run_list *runs)
 {
     static const atomic_bool never;
-    struct jq_buf value = { 0 };
     const struct jq_now from = jq_clock_now();
     const uint64_t from_ns = jq_clock_mono_ns();
+    struct jq_call *call = &pool->quick;
+    call->tools = &pool->tools;
+    call->cancelled = &never;
     for (struct jq_run *run = runs->first; run != NULL; run = run->next) {
-        struct jq_call call = { .id = run->id,
-                                .fence = run->fence,
-                                .payload = run->payload,
-                                .cancelled = &never,
-                                .value = &value };
-        jq_handler_find(run->handler)->run(&call);
-        struct jq_outcome outcome = outcome_of(run, from, from);
-        outcome.code = call.code;
+        struct jq_outcome outcome = { .started_at = from.wall, .ended_at = from.wall };
+        jq_call_begin(call, run);
+        jq_call_end(call, run->found->offered.run(&call->base, NULL), &outcome);
         jq_run_end(run, &outcome, &pool->scratch);
     }
     const uint64_t each_us = (jq_clock_mono_ns() - from_ns) / runs->count / 1000;
@@ -206,8 +173,10 @@ static enum jq_err pool_submit(struct jq_executor *executor, struct jq_run_list 
     struct thread_executor *pool = pool_of(executor);
     struct jq_run_list quick = { 0 };
     struct jq_run_list others = { 0 };
-    for (struct jq_run *run; (run = jq_run_list_pop(runs)) != NULL;)
-        jq_run_list_push(is_quick(run) ? &quick : &others, run);
+    for (struct jq_run *run; (run = jq_run_list_pop(runs)) != NULL;) {
+        run->found = jq_handlers_find(pool->conf.handlers, run->handler);
+        jq_run_list_push(run->found != NULL && run->found->quick ? &quick : &others, run);
+    }
     if (others.count > 0)
         wait_for_threads(pool, &others);
     if (quick.count > 0)
@@ -224,12 +193,12 @@ static void pool_cancel(struct jq_executor *executor, struct jq_run *run, jq_ms 
     (void)pthread_mutex_lock(&pool->lock);
     for (uint32_t i = 0; i < pool->count; i++) {
         if (pool->threads[i].running == run)
-            atomic_store(&pool->threads[i].cancelled, true);
+            jq_slot_cancel(&pool->threads[i].slot);
     }
     if (jq_run_list_remove(&pool->waiting, run)) {
         struct jq_buf scratch = { 0 };
         struct jq_outcome outcome = { 0 };
-        end_cancelled(run, &outcome, &scratch);
+        jq_slot_end_cancelled(run, &outcome, &scratch);
         jq_buf_fini(&scratch);
         struct jq_run_list one = { 0 };
         jq_run_list_push(&one, run);
@@ -275,30 +244,55 @@ static void pool_collect(struct jq_executor *executor, struct jq_collected *ret)
     (void)pthread_mutex_unlock(&pool->lock);
 }
 
-static void pool_close(struct jq_executor **executor)
+static bool runs_any(const struct thread_executor *pool)
 {
-    if (*executor == NULL)
-        return;
-    struct thread_executor *pool = pool_of(*executor);
-    *executor = NULL;
+    for (uint32_t i = 0; i < pool->count; i++) {
+        if (pool->threads[i].running != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* Asks all to end, and gives those that run a handler a moment for it. */
+static bool end_runs(struct thread_executor *pool)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += CLOSE_S;
     (void)pthread_mutex_lock(&pool->lock);
     pool->closing = true;
-    for (uint32_t i = 0; i < pool->count; i++)
-        atomic_store(&pool->threads[i].cancelled, true);
-    (void)pthread_cond_broadcast(&pool->work);
-    (void)pthread_mutex_unlock(&pool->lock);
     for (uint32_t i = 0; i < pool->count; i++) {
-        (void)pthread_join(pool->threads[i].thread, NULL);
-        jq_buf_fini(&pool->threads[i].value);
-        jq_buf_fini(&pool->threads[i].scratch);
+        if (pool->threads[i].running != NULL)
+            jq_slot_cancel(&pool->threads[i].slot);
     }
+    (void)pthread_cond_broadcast(&pool->work);
+    while (runs_any(pool) && pthread_cond_timedwait(&pool->turned, &pool->lock, &until) == 0)
+        continue;
+    const bool ended = !runs_any(pool);
+    (void)pthread_mutex_unlock(&pool->lock);
+    return ended;
+}
+
+static bool pool_close(struct jq_executor **executor)
+{
+    if (*executor == NULL)
+        return true;
+    struct thread_executor *pool = pool_of(*executor);
+    *executor = NULL;
+    if (!end_runs(pool))
+        return false; /* a thread cannot be ended, and what it uses not be freed */
+    for (uint32_t i = 0; i < pool->count; i++)
+        (void)pthread_join(pool->threads[i].thread, NULL);
     jq_run_list_free(&pool->waiting);
     jq_run_list_free(&pool->ended);
+    jq_call_tools_fini(&pool->tools);
     jq_buf_fini(&pool->scratch);
     (void)pthread_cond_destroy(&pool->work);
+    (void)pthread_cond_destroy(&pool->turned);
     (void)pthread_mutex_destroy(&pool->lock);
     (void)close(pool->event);
     jq_free(pool);
+    return true;
 }
 
 static const struct jq_executor_ops thread_ops = {
@@ -324,28 +318,71 @@ static bool start_thread(struct pool_thread *self)
     return failed == 0;
 }
 
-struct jq_executor *jq_executor_thread_open(uint32_t threads)
+static bool open_pool(struct thread_executor *pool, const struct jq_thread_conf *conf)
 {
-    JQ_CHECK(threads > 0);
-    struct thread_executor *pool =
-        jq_alloc_zero(1, sizeof *pool + threads * sizeof pool->threads[0]);
-    if (pool == NULL)
-        return NULL;
+    pthread_condattr_t attributes;
     pool->base.ops = &thread_ops;
+    pool->conf = (struct jq_slot_conf){
+        .handlers = conf->handlers,
+        .executor = thread_ops.name,
+        .output_bytes = conf->output_bytes,
+        .depth_max = conf->depth_max,
+    };
     pool->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (pool->event < 0) {
-        jq_free(pool);
-        return NULL;
-    }
+    if (pool->event < 0)
+        return false;
     (void)pthread_mutex_init(&pool->lock, NULL);
     (void)pthread_cond_init(&pool->work, NULL);
-    struct jq_executor *executor = &pool->base;
-    for (; pool->count < threads; pool->count++) {
-        pool->threads[pool->count].pool = pool;
-        if (!start_thread(&pool->threads[pool->count])) {
-            pool_close(&executor);
-            return NULL;
-        }
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&pool->turned, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    return true;
+}
+
+/* Until every thread has run every init. */
+static enum jq_err await_begin(struct thread_executor *pool, struct jq_detail *detail)
+{
+    (void)pthread_mutex_lock(&pool->lock);
+    while (pool->begun < pool->count)
+        (void)pthread_cond_wait(&pool->turned, &pool->lock);
+    const enum jq_err err = pool->begin_err;
+    *detail = pool->detail;
+    (void)pthread_mutex_unlock(&pool->lock);
+    return err;
+}
+
+enum jq_err jq_executor_thread_open(const struct jq_thread_conf *conf,
+                                    struct jq_executor **ret_executor, struct jq_detail *ret_detail)
+{
+    JQ_CHECK(conf->threads > 0);
+    struct thread_executor *pool =
+        jq_alloc_zero(1, sizeof *pool + conf->threads * sizeof pool->threads[0]);
+    if (pool == NULL)
+        return JQ_ENOMEM;
+    if (!open_pool(pool, conf)) {
+        jq_detail_set(ret_detail, "threads for handlers: %s", strerror(errno));
+        jq_free(pool);
+        return JQ_EIO;
     }
-    return executor;
+    enum jq_err err = JQ_OK;
+    while (err == JQ_OK && pool->count < conf->threads) {
+        pool->threads[pool->count].pool = pool;
+        if (start_thread(&pool->threads[pool->count]))
+            pool->count++;
+        else
+            err = JQ_EIO;
+    }
+    if (err == JQ_OK)
+        err = await_begin(pool, ret_detail);
+    else
+        jq_detail_set(ret_detail, "threads for handlers: the machine gives %u of %u", pool->count,
+                      conf->threads);
+    struct jq_executor *executor = &pool->base;
+    if (err != JQ_OK) {
+        (void)pool_close(&executor);
+        return err;
+    }
+    *ret_executor = executor;
+    return JQ_OK;
 }

@@ -1,35 +1,49 @@
 /* SPDX-License-Identifier: MIT
  *
- * handlers.h - the C functions that jobs can name. The registry is constant: built in. */
+ * handlers.h - what jobs can name: the built-in handlers, those of plug-ins, and those that a
+ * program which embeds the worker adds. Filled before the threads start, constant from then on. */
 #ifndef JQ_WORKER_HANDLERS_H
 #define JQ_WORKER_HANDLERS_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
+#include <stddef.h>
 
-#include "proto/base/buf.h"
+#include "proto/base/err.h"
 #include "proto/base/view.h"
+#include "worker/include/jobq/handler.h"
 
-/* One call of a handler. The handler reads the first part and writes the second. */
-struct jq_call {
-    uint64_t id;
-    uint64_t fence;
-    struct jq_view payload;
-    const atomic_bool *cancelled; /* poll it while blocking */
-
-    int64_t code;         /* 0: success */
-    char reason[256];     /* why code is not 0 */
-    struct jq_buf *value; /* the result; empty at first */
-};
+enum { JQ_HANDLERS_MAX = 256 };
 
 struct jq_handler {
-    const char *name;
-    bool quick; /* never blocks, takes less than a microsecond and has no value: run by the loop */
-    void (*run)(struct jq_call *call); /* any thread */
+    struct jq_view name;
+    const char *from; /* the plug-in's path, or "built in"; borrowed */
+    struct jobq_handler offered;
+    /* Built-ins alone: never blocks, takes about a microsecond and has no state. The loop runs it,
+     * as handing it to a thread and back would take longer. */
+    bool quick;
 };
 
+struct jq_handlers {
+    size_t count;
+    struct jq_handler list[JQ_HANDLERS_MAX];
+};
+
+/* With the built-ins. NULL: out of memory. */
+struct jq_handlers *jq_handlers_new(void);
+void jq_handlers_free(struct jq_handlers **handlers);
+
+/* All of a plug-in, or none. `from`, the names and all else that is pointed at outlive `handlers`.
+ * EVERSION: another ABI; EINVAL: a name or a struct that is none; EEXIST: a name is taken; ENOSPC:
+ * more than JQ_HANDLERS_MAX. With detail. */
+JQ_MUST_USE enum jq_err jq_handlers_add(struct jq_handlers *handlers,
+                                        const struct jobq_plugin *plugin, const char *from,
+                                        struct jq_detail *ret_detail);
+/* The same from a shared object, which stays loaded. ENOENT: it cannot be loaded; EINVAL: it is no
+ * plug-in. `path` outlives `handlers`. */
+JQ_MUST_USE enum jq_err jq_handlers_load(struct jq_handlers *handlers, const char *path,
+                                         struct jq_detail *ret_detail);
+
 /* Borrow, or NULL. */
-const struct jq_handler *jq_handler_find(struct jq_view name);
+const struct jq_handler *jq_handlers_find(const struct jq_handlers *handlers, struct jq_view name);
 
 #endif

@@ -397,9 +397,13 @@ static enum jq_err open_executors(struct jq_worker *worker, const struct jq_work
         (void)close(parts->spawner_fd);
         return JQ_ENOMEM;
     }
-    worker->executors[JQ_AT_THREAD] = jq_executor_thread_open((uint32_t)settings->threads);
-    if (worker->executors[JQ_AT_THREAD] == NULL)
-        return fail(detail, "threads for handlers");
+    const struct jq_thread_conf threads = {
+        .handlers = parts->handlers,
+        .threads = (uint32_t)settings->threads,
+        .output_bytes = (size_t)settings->output_bytes,
+        .depth_max = (uint64_t)settings->depth_max,
+    };
+    JQ_TRY(jq_executor_thread_open(&threads, &worker->executors[JQ_AT_THREAD], detail));
     for (unsigned i = 0; i < JQ_WHERES; i++) {
         if (!watch(worker, worker->executors[i]->ops->fd(worker->executors[i])))
             return fail(detail, "the event loop");
@@ -461,7 +465,7 @@ enum jq_err jq_worker_open(const struct jq_worker_parts *parts, struct jq_worker
     if (err == JQ_OK)
         err = open_fetch(worker, parts, ret_detail);
     if (err != JQ_OK) {
-        jq_worker_close(&worker);
+        (void)jq_worker_close(&worker);
         return err;
     }
     jq_log(JQ_INFO, "worker.start", "name=%s url=%s slots=%" PRId64 " threads=%" PRId64,
@@ -471,16 +475,19 @@ enum jq_err jq_worker_open(const struct jq_worker_parts *parts, struct jq_worker
     return JQ_OK;
 }
 
-void jq_worker_close(struct jq_worker **worker)
+bool jq_worker_close(struct jq_worker **worker)
 {
     struct jq_worker *w = *worker;
+    bool all_ended = true;
     if (w == NULL)
-        return;
+        return true;
     *worker = NULL;
     for (unsigned i = 0; i < JQ_WHERES; i++) {
-        if (w->executors[i] != NULL)
-            w->executors[i]->ops->close(&w->executors[i]);
+        if (w->executors[i] != NULL && !w->executors[i]->ops->close(&w->executors[i]))
+            all_ended = false;
     }
+    if (!all_ended)
+        jq_log(JQ_WARN, "handler.stuck", "a handler does not end; its thread is left as it is");
     jq_dealer_close(&w->dealer, LINGER_MS);
     jq_heartbeat_stop(&w->heartbeat);
     jq_run_list_free(&w->ended);
@@ -493,4 +500,5 @@ void jq_worker_close(struct jq_worker **worker)
     if (w->epoll >= 0)
         (void)close(w->epoll);
     jq_free(w);
+    return all_ended;
 }

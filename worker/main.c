@@ -58,8 +58,19 @@ static int show(enum jq_worker_action action, const struct jq_worker_config *con
     return 0;
 }
 
-/* The effective settings as text, for listings. Empty without memory. Caller frees. */
-static char *config_text(const struct jq_worker_config *config, size_t *ret_size)
+/* Names that jobs may have as their handler here. */
+static void print_handlers(const struct jq_handlers *handlers, FILE *out)
+{
+    (void)fputs("handlers=exec", out);
+    for (size_t i = 0; i < handlers->count; i++)
+        (void)fprintf(out, ",%s", handlers->list[i].offered.name);
+    (void)fputs("  # loaded\n", out);
+}
+
+/* The effective settings and the handlers as text, for listings. Empty without memory. Caller
+ * frees. */
+static char *config_text(const struct jq_worker_config *config, const struct jq_handlers *handlers,
+                         size_t *ret_size)
 {
     char *text = jq_alloc(JQ_CONFIG_MAX);
     FILE *out = text != NULL ? fmemopen(text, JQ_CONFIG_MAX, "w") : NULL;
@@ -67,11 +78,26 @@ static char *config_text(const struct jq_worker_config *config, size_t *ret_size
     if (out == NULL)
         return text;
     jq_worker_config_print(config, out);
+    print_handlers(handlers, out);
     (void)fflush(out);
     const long size = ftell(out);
     *ret_size = size > 0 && size < JQ_CONFIG_MAX ? (size_t)size : 0;
     (void)fclose(out);
     return text;
+}
+
+/* After the spawner was forked: what a plug-in does when it is loaded is no part of it. */
+static enum jq_err load_handlers(const struct jq_worker_config *config,
+                                 struct jq_handlers **ret_handlers, struct jq_detail *detail)
+{
+    struct jq_handlers *handlers = jq_handlers_new();
+    if (handlers == NULL)
+        return JQ_ENOMEM;
+    *ret_handlers = handlers;
+    const char *path;
+    for (size_t i = 0; (path = jq_worker_config_plugin(config, i)) != NULL; i++)
+        JQ_TRY(jq_handlers_load(handlers, path, detail));
+    return JQ_OK;
 }
 
 static int work(const struct jq_worker_config *config)
@@ -84,6 +110,8 @@ static int work(const struct jq_worker_config *config)
     };
     struct jq_detail detail = { "" };
     struct jq_worker *worker = NULL;
+    struct jq_handlers *handlers = NULL;
+    char *text = NULL;
     const struct jq_spawner_conf spawner = {
         .slots = (uint32_t)settings->slots,
         .output_bytes = (uint64_t)settings->output_bytes,
@@ -95,16 +123,25 @@ static int work(const struct jq_worker_config *config)
     if (err != JQ_OK)
         return complain(err, &detail, EXIT_OSERR);
     (void)signal(SIGPIPE, SIG_IGN);
-    char *text = config_text(config, &parts.config.size);
-    parts.config.data = text;
-    err = jq_worker_open(&parts, &worker, &detail);
+    err = load_handlers(config, &handlers, &detail);
+    if (err == JQ_OK) {
+        text = config_text(config, handlers, &parts.config.size);
+        parts.config.data = text;
+        parts.handlers = handlers;
+        err = jq_worker_open(&parts, &worker, &detail);
+    } else {
+        (void)close(parts.spawner_fd);
+        err = err == JQ_ENOMEM ? JQ_ENOMEM : JQ_EINVAL;
+    }
     int status = EXIT_OSERR;
     if (err == JQ_OK)
         status = jq_worker_run(worker);
     else
         status = complain(err, &detail, err == JQ_EINVAL ? EXIT_CONFIG : EXIT_OSERR);
-    jq_worker_close(&worker);
+    if (!jq_worker_close(&worker))
+        _exit(status); /* its memory is in use: nothing is freed, no destructor runs */
     jq_free(text);
+    jq_handlers_free(&handlers);
     return status;
 }
 

@@ -8,18 +8,20 @@
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 
+/* With a NUL behind it, for those who want a string. */
 static struct jq_view copy_in(uint8_t **at, struct jq_view bytes)
 {
     uint8_t *to = *at;
     if (bytes.size > 0)
         memcpy(to, bytes.data, bytes.size);
-    *at = to + bytes.size;
+    to[bytes.size] = '\0';
+    *at = to + bytes.size + 1;
     return jq_view(to, bytes.size);
 }
 
 struct jq_run *jq_run_new(const struct jq_grant *grant, enum jq_where where)
 {
-    const size_t bytes = grant->queue.size + grant->handler.size + grant->payload.size;
+    const size_t bytes = grant->queue.size + grant->handler.size + grant->payload.size + 3;
     struct jq_run *run = jq_alloc(sizeof *run + bytes);
     if (run == NULL)
         return NULL;

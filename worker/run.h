@@ -30,6 +30,8 @@ enum jq_run_state {
 
 enum { JQ_RUN_SMALL = 96 }; /* an outcome without bytes of its own fits */
 
+struct jq_handler;
+
 struct jq_run {
     struct jq_run *next; /* in a jq_run_list */
     uint64_t id;
@@ -37,13 +39,14 @@ struct jq_run {
     uint64_t attempt;
     enum jq_where where;
     enum jq_run_state state;
-    bool give_back;       /* fetch: RELEASE it when it comes back, whatever its outcome */
-    bool discard;         /* fetch: the broker knows nothing of it any more; no DONE, no RELEASE */
-    bool returned;        /* executor: it was not run (no resources); there is no outcome */
-    bool cancelled;       /* asked to end; `reason` says why */
-    char *reason;         /* owned; NULL: none */
-    uint64_t wall_us;     /* executor: how long it ran */
-    struct jq_view queue; /* these three lie behind the struct */
+    bool give_back;   /* fetch: RELEASE it when it comes back, whatever its outcome */
+    bool discard;     /* fetch: the broker knows nothing of it any more; no DONE, no RELEASE */
+    bool returned;    /* executor: it was not run (no resources); there is no outcome */
+    bool cancelled;   /* asked to end; `reason` says why */
+    char *reason;     /* owned; NULL: none */
+    uint64_t wall_us; /* executor: how long it ran */
+    const struct jq_handler *found; /* executor: the handler of that name here; NULL: none */
+    struct jq_view queue;           /* these three lie behind the struct, a NUL behind each */
     struct jq_view handler;
     struct jq_view payload;
     uint8_t *outcome; /* `small` or owned; NULL until it has ended */

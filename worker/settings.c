@@ -12,6 +12,7 @@
 #include "proto/base/alloc.h"
 #include "proto/endpoint.h"
 #include "proto/limits.h"
+#include "worker/settings_words.h"
 
 static const struct jq_setting rows[] = {
 #define SETTING(field, name, kind, value, min, max, letter, help) \
@@ -38,72 +39,8 @@ struct jq_worker_config {
     char name[JQ_NAME_MAX + 1];
     struct jq_buf tags; /* records of `word` */
     uint32_t tag_count;
+    struct jq_buf plugins; /* paths, each with its NUL */
 };
-
-/* --- the command line --- */
-
-static bool action_of(const char *word, enum jq_worker_action *ret)
-{
-    static const struct {
-        const char *word;
-        enum jq_worker_action action;
-    } actions[] = {
-        { "--help", JQ_WORKER_HELP },
-        { "-h", JQ_WORKER_HELP },
-        { "--version", JQ_WORKER_VERSION },
-        { "-V", JQ_WORKER_VERSION },
-        { "--print-config", JQ_WORKER_PRINT_CONFIG },
-        { "--print-sample", JQ_WORKER_PRINT_SAMPLE },
-        { "--check-config", JQ_WORKER_CHECK_CONFIG },
-    };
-    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
-        if (strcmp(word, actions[i].word) == 0) {
-            *ret = actions[i].action;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Flags of settings take a value each; where the word after one is none of ours, however it looks.
- */
-static bool takes_next_word(const char *word)
-{
-    return word[0] == '-' && word[1] != '\0' && strcmp(word, "--") != 0 &&
-           strchr(word, '=') == NULL && (word[1] == '-' || word[2] == '\0');
-}
-
-struct words {
-    enum jq_worker_action action;
-    const char *file;
-    int flag_count;
-    char **flags; /* for the settings; [0] is the program's name */
-};
-
-static enum jq_err split(int argc, char **argv, struct words *words, struct jq_detail *detail)
-{
-    static const char config[] = "--config";
-    const size_t length = sizeof config - 1;
-    for (int i = 1; i < argc; i++) {
-        if (action_of(argv[i], &words->action))
-            continue;
-        if (strncmp(argv[i], config, length) == 0 &&
-            (argv[i][length] == '=' || argv[i][length] == '\0')) {
-            words->file = argv[i][length] == '=' ? argv[i] + length + 1
-                          : i + 1 < argc         ? argv[++i]
-                                                 : "";
-            if (*words->file == '\0') {
-                jq_detail_set(detail, "--config: needs a file");
-                return JQ_EINVAL;
-            }
-            continue;
-        }
-        words->flags[words->flag_count++] = argv[i];
-        if (takes_next_word(argv[i]) && i + 1 < argc)
-            words->flags[words->flag_count++] = argv[++i];
-    }
-    return JQ_OK;
-}
 
 /* --- sources --- */
 
@@ -136,7 +73,7 @@ static enum jq_err load_file(struct jq_worker_config *config, const char *file,
     return jq_conf_file(config->conf, path, true, detail);
 }
 
-static enum jq_err load_flags(struct jq_worker_config *config, const struct words *words,
+static enum jq_err load_flags(struct jq_worker_config *config, const struct jq_worker_words *words,
                               struct jq_detail *detail)
 {
     int next = 0;
@@ -210,6 +147,21 @@ static enum jq_err read_tags(struct jq_worker_config *config, struct jq_detail *
     return JQ_OK;
 }
 
+static enum jq_err read_plugins(struct jq_worker_config *config, struct jq_detail *detail)
+{
+    const char *at = config->settings.plugin;
+    for (size_t size; *at != '\0'; at += size + (at[size] == ':')) {
+        size = strcspn(at, ":");
+        if (size == 0 || (at[size] == ':' && at[size + 1] == '\0')) {
+            jq_detail_set(detail, "plugin: '%.100s' has an empty path", config->settings.plugin);
+            return JQ_EINVAL;
+        }
+        jq_buf_append(&config->plugins, at, size);
+        jq_buf_append(&config->plugins, "", 1);
+    }
+    return jq_buf_ok(&config->plugins) ? JQ_OK : JQ_ENOMEM;
+}
+
 static bool is_url(const char *url)
 {
     return (strncmp(url, "ipc://", 6) == 0 || strncmp(url, "tcp://", 6) == 0) && url[6] != '\0';
@@ -249,12 +201,13 @@ static enum jq_err complete(struct jq_worker_config *config, struct jq_detail *d
                       actual->log_level);
         return JQ_EINVAL;
     }
+    JQ_TRY(read_plugins(config, detail));
     return read_tags(config, detail);
 }
 
 /* --- loading --- */
 
-static enum jq_err load(struct jq_worker_config *config, const struct words *words,
+static enum jq_err load(struct jq_worker_config *config, const struct jq_worker_words *words,
                         char *const *environment, bool *ret_usage, struct jq_detail *detail)
 {
     *ret_usage = true;
@@ -270,17 +223,14 @@ enum jq_err jq_worker_config_load(int argc, char **argv, char *const *environmen
                                   enum jq_worker_action *ret_action, bool *ret_usage,
                                   struct jq_detail *ret_detail)
 {
-    static char program[] = "jobq-worker";
-    struct words words = { .action = JQ_WORKER_RUN };
+    struct jq_worker_words words = { .action = JQ_WORKER_RUN };
     struct jq_worker_config *config = jq_alloc_zero(1, sizeof *config);
     enum jq_err err = JQ_ENOMEM;
     *ret_usage = true;
-    words.flags = jq_alloc_zero((size_t)argc + 2, sizeof *words.flags);
-    if (config != NULL && words.flags != NULL) {
-        words.flags[words.flag_count++] = argc > 0 ? argv[0] : program;
+    if (config != NULL)
         config->conf = jq_conf_new(rows, ROWS, &config->settings);
-        err = config->conf != NULL ? split(argc, argv, &words, ret_detail) : JQ_ENOMEM;
-    }
+    if (config != NULL && config->conf != NULL)
+        err = jq_worker_words_split(argc, argv, &words, ret_detail);
     *ret_action = words.action;
     /* Help and version are given whatever the settings are. */
     const bool plain = words.action == JQ_WORKER_HELP || words.action == JQ_WORKER_VERSION ||
@@ -291,7 +241,7 @@ enum jq_err jq_worker_config_load(int argc, char **argv, char *const *environmen
         *ret_config = config;
         config = NULL;
     }
-    jq_free(words.flags);
+    jq_worker_words_fini(&words);
     jq_worker_config_free(&config);
     return err;
 }
@@ -302,6 +252,7 @@ void jq_worker_config_free(struct jq_worker_config **config)
         return;
     jq_conf_free(&(*config)->conf);
     jq_buf_fini(&(*config)->tags);
+    jq_buf_fini(&(*config)->plugins);
     jq_free(*config);
     *config = NULL;
 }
@@ -319,6 +270,17 @@ enum jq_log_level jq_worker_config_log_level(const struct jq_worker_config *conf
 struct jq_records jq_worker_config_tags(const struct jq_worker_config *config)
 {
     return jq_records_of(config->tag_count, &config->tags);
+}
+
+const char *jq_worker_config_plugin(const struct jq_worker_config *config, size_t index)
+{
+    for (size_t at = 0; at < config->plugins.size; index--) {
+        const char *path = (const char *)config->plugins.data + at;
+        if (index == 0)
+            return path;
+        at += strlen(path) + 1;
+    }
+    return NULL;
 }
 
 /* --- for people --- */

@@ -57,6 +57,8 @@ const struct jq_worker_settings *jq_worker_config_get(const struct jq_worker_con
 enum jq_log_level jq_worker_config_log_level(const struct jq_worker_config *config);
 /* `tags` as HELLO has them; borrowed from the config. */
 struct jq_records jq_worker_config_tags(const struct jq_worker_config *config);
+/* The plug-ins' paths by index, borrowed from the config; NULL behind the last. */
+const char *jq_worker_config_plugin(const struct jq_worker_config *config, size_t index);
 
 void jq_worker_config_print(const struct jq_worker_config *config, FILE *out);
 JQ_MUST_USE enum jq_err jq_worker_help(FILE *out);

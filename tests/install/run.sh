@@ -23,7 +23,8 @@ cmake --install "$build" --prefix "$prefix" >"$scratch/log" 2>&1 ||
     { cat "$scratch/log"; fail "cmake --install failed"; }
 
 echo "== files"
-for file in bin/jobqd bin/jobq-worker bin/jobq include/jobq/jobq.h; do
+for file in bin/jobqd bin/jobq-worker bin/jobq include/jobq/jobq.h \
+    include/jobq/handler.h; do
     [ -f "$prefix/$file" ] || fail "no $file"
 done
 libdir=$(dirname "$(find "$prefix" -name libjobq.so)")
@@ -112,6 +113,10 @@ if ! cmake -S "$scratch/project" -B "$scratch/project/build" -DCMAKE_PREFIX_PATH
     fail "find_package(jobq) does not lead to a program"
 fi
 
+echo "== a plug-in"
+"$cc" -std=c11 -Wall -Wextra -Wpedantic -Werror -shared -fPIC -I"$prefix/include" \
+    -o "$scratch/things.so" "$source/worker/examples/things.c" || fail "things.c is no plug-in"
+
 echo "== exported names"
 names=$(nm -D --defined-only "$libdir/libjobq.so" | awk '$2 != "A" { print $3 }' | sed 's/@.*//')
 [ -n "$names" ] || fail "libjobq.so exports nothing"
@@ -139,6 +144,11 @@ for embed in embed embed-static project/build/embed; do
     LD_LIBRARY_PATH=$libdir "$scratch/$embed" sh -c 'exit 7' || status=$?
     [ "$status" = 7 ] || fail "$embed exits with $status instead of the job's 7"
 done
+
+"$prefix/bin/jobq" broker stop >/dev/null || fail "jobq broker stop: exit status $?"
+JOBQ_PLUGIN=$scratch/things.so "$prefix/bin/jobq" run -- true || fail "no worker with a plug-in"
+"$prefix/bin/jobq" -o json worker | grep -q 'handlers=.*,area,' ||
+    fail "the private worker has no handler of the plug-in"
 
 echo "== a queue"
 export LD_LIBRARY_PATH="$libdir"

@@ -29,6 +29,11 @@ def pack(value):
         if -32 <= value < 0:
             return struct.pack("b", value)
         return b"\xcf" + struct.pack(">Q", value) if value >= 0 else b"\xd3" + struct.pack(">q", value)
+    if isinstance(value, float):
+        return b"\xcb" + struct.pack(">d", value)
+    if isinstance(value, dict):
+        head = struct.pack("B", 0x80 | len(value)) if len(value) < 16 else b"\xdf" + struct.pack(">I", len(value))
+        return head + b"".join(pack(key) + pack(element) for key, element in value.items())
     if isinstance(value, str):
         data = value.encode()
         head = struct.pack("B", 0xA0 | len(data)) if len(data) < 32 else b"\xdb" + struct.pack(">I", len(data))
@@ -60,6 +65,8 @@ class Unpacker:
             return head
         if head >= 0xE0:
             return head - 256
+        if 0x80 <= head <= 0x8F:
+            return self.map(head & 15)
         if 0x90 <= head <= 0x9F:
             return [self.value() for _ in range(head & 15)]
         if 0xA0 <= head <= 0xBF:
@@ -68,11 +75,11 @@ class Unpacker:
         if head in simple:
             return simple[head]
         numbers = {0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q", 0xD0: ">b", 0xD1: ">h", 0xD2: ">i",
-                   0xD3: ">q"}
+                   0xD3: ">q", 0xCA: ">f", 0xCB: ">d"}
         if head in numbers:
             return self.number(numbers[head])
         lengths = {0xC4: ">B", 0xC5: ">H", 0xC6: ">I", 0xD9: ">B", 0xDA: ">H", 0xDB: ">I", 0xDC: ">H",
-                   0xDD: ">I"}
+                   0xDD: ">I", 0xDE: ">H", 0xDF: ">I"}
         if head not in lengths:
             raise ValueError("msgpack byte 0x%02x" % head)
         size = self.number(lengths[head])
@@ -80,7 +87,12 @@ class Unpacker:
             return self.take(size)
         if head <= 0xDB:
             return self.take(size).decode(errors="surrogateescape")
+        if head >= 0xDE:
+            return self.map(size)
         return [self.value() for _ in range(size)]
+
+    def map(self, pairs):
+        return {self.value(): self.value() for _ in range(pairs)}
 
 
 # ---- the list of messages ----

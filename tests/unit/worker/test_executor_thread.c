@@ -10,23 +10,137 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "worker/executor.h"
 
+enum { THREADS = 4 };
+
 static struct jq_executor *executor;
+static struct jq_handlers *handlers;
+
+/* --- handlers of a program that embeds the worker --- */
+
+static atomic_int inits, runs_of_counted, finis, init_fails_at;
+
+static int init_counted(struct jobq_slot *slot)
+{
+    const int number = atomic_fetch_add(&inits, 1);
+    if (number == atomic_load(&init_fails_at)) {
+        (void)snprintf(slot->why, sizeof slot->why, "no licence for slot %d", number);
+        return 7;
+    }
+    slot->state = calloc(1, sizeof(uint64_t));
+    return slot->state == NULL;
+}
+
+/* The state is the slot's alone: no lock, and the thread sanitizer looks on. */
+static int run_counted(struct jobq_call *call, void *state)
+{
+    uint64_t *count = state;
+    atomic_fetch_add(&runs_of_counted, 1);
+    return jobq_result_uint(call, ++*count);
+}
+
+static void fini_counted(void *state)
+{
+    atomic_fetch_add(&finis, 1);
+    free(state);
+}
+
+static atomic_bool stubborn_may_end, stubborn_runs;
+
+static int run_stubborn(struct jobq_call *call, void *state)
+{
+    (void)state;
+    atomic_store(&stubborn_runs, true);
+    while (!atomic_load(&stubborn_may_end))
+        (void)sched_yield();
+    return jobq_result_bool(call, jobq_cancelled(call));
+}
+
+static int run_large(struct jobq_call *call, void *state)
+{
+    static const char bytes[1 << 20];
+    (void)state;
+    for (int i = 0; i < 17; i++)
+        (void)jobq_result_write(call, bytes, sizeof bytes);
+    return 0; /* as if nothing had happened */
+}
+
+static int run_cancelled_by_fd(struct jobq_call *call, void *state)
+{
+    struct pollfd cancel = { .fd = jobq_cancel_fd(call), .events = POLLIN };
+    (void)state;
+    atomic_store(&stubborn_runs, true);
+    while (poll(&cancel, 1, -1) < 0)
+        continue;
+    return jobq_fail(call, 9, JOBQ_FAIL_RETRY, "an error of the cancel's");
+}
+
+static int run_second(struct jobq_call *call, void *state)
+{
+    struct pollfd cancel = { .fd = jobq_cancel_fd(call), .events = POLLIN };
+    (void)state;
+    return jobq_result_int(call, poll(&cancel, 1, 0) + jobq_cancelled(call));
+}
+
+static const struct jobq_handler offered[] = {
+    { .name = "counted", .init = init_counted, .run = run_counted, .fini = fini_counted },
+    { .name = "stubborn", .run = run_stubborn },
+    { .name = "large", .run = run_large },
+    { .name = "cancelled_by_fd", .run = run_cancelled_by_fd },
+    { .name = "second", .run = run_second },
+};
+static const struct jobq_plugin plugin = {
+    .abi = JOBQ_HANDLER_ABI,
+    .handler_size = sizeof offered[0],
+    .count = sizeof offered / sizeof offered[0],
+    .handlers = offered,
+};
+
+/* --- the fixture --- */
+
+static enum jq_err open_threads(uint32_t threads, struct jq_detail *detail)
+{
+    const struct jq_thread_conf conf = {
+        .handlers = handlers,
+        .threads = threads,
+        .output_bytes = 1000,
+        .depth_max = 32,
+    };
+    return jq_executor_thread_open(&conf, &executor, detail);
+}
+
+static int setup_handlers(void **state)
+{
+    struct jq_detail detail = { "" };
+    (void)state;
+    atomic_store(&inits, 0);
+    atomic_store(&runs_of_counted, 0);
+    atomic_store(&finis, 0);
+    atomic_store(&init_fails_at, -1);
+    atomic_store(&stubborn_may_end, false);
+    atomic_store(&stubborn_runs, false);
+    handlers = jq_handlers_new();
+    return handlers != NULL ? (int)jq_handlers_add(handlers, &plugin, "test", &detail) : -1;
+}
 
 static int setup(void **state)
 {
-    (void)state;
-    executor = jq_executor_thread_open(4);
-    return executor != NULL ? 0 : -1;
+    struct jq_detail detail = { "" };
+    return setup_handlers(state) != 0 ? -1 : (int)open_threads(THREADS, &detail);
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    executor->ops->close(&executor);
+    if (executor != NULL)
+        assert_true(executor->ops->close(&executor));
+    jq_handlers_free(&handlers);
     return 0;
 }
 
@@ -180,6 +294,113 @@ static void closing_ends_what_runs_and_frees_what_waits(void **state)
         submit(make(i, "sleep", "100000000"));
 }
 
+static void S07_init_is_once_for_each_slot_run_for_each_job_fini_when_it_closes(void **state)
+{
+    enum { RUNS = 100 };
+    (void)state;
+    assert_int_equal(atomic_load(&inits), THREADS);
+    for (uint64_t i = 1; i <= RUNS; i++)
+        submit(make(i, "counted", ""));
+    uint64_t of_slots = 0;
+    for (size_t back = 0; back < RUNS;) {
+        struct jq_run_list ended = collect();
+        for (struct jq_run *run; (run = jq_run_list_pop(&ended)) != NULL; back++) {
+            uint64_t number = 0;
+            struct jq_reader value = jq_reader(outcome_of(run).value);
+            assert_int_equal(jq_read_u64(&value, &number), JQ_OK);
+            of_slots += number == 1; /* a slot's first */
+            jq_run_free(&run);
+        }
+    }
+    assert_in_range(of_slots, 1, THREADS);
+    assert_int_equal(atomic_load(&runs_of_counted), RUNS);
+    assert_int_equal(atomic_load(&finis), 0);
+    assert_true(executor->ops->close(&executor));
+    assert_int_equal(atomic_load(&inits), THREADS);
+    assert_int_equal(atomic_load(&finis), THREADS);
+}
+
+static void an_init_that_fails_is_told_and_what_had_begun_is_ended(void **state)
+{
+    struct jq_detail detail = { "" };
+    (void)state;
+    atomic_store(&init_fails_at, 2);
+    assert_int_equal(open_threads(THREADS, &detail), JQ_EINVAL);
+    assert_null(executor);
+    assert_non_null(strstr(detail.text, "test: init of handler \"counted\" has failed with 7"));
+    assert_non_null(strstr(detail.text, "no licence for slot 2"));
+    assert_int_equal(atomic_load(&inits), THREADS);
+    assert_int_equal(atomic_load(&finis), THREADS - 1);
+}
+
+static void a_result_over_the_bound_fails_the_job(void **state)
+{
+    (void)state;
+    submit(make(1, "large", ""));
+    struct jq_run *run = collect_one();
+    const struct jq_outcome outcome = outcome_of(run);
+    assert_int_equal(outcome.kind, JQ_OUTCOME_ERROR);
+    assert_int_equal(outcome.value.size, 0);
+    assert_true(jq_view_equal(outcome.reason, jq_view_str("the result is larger than 16 MiB")));
+    jq_run_free(&run);
+}
+
+static void wait_for_run(void)
+{
+    while (!atomic_load(&stubborn_runs))
+        (void)sched_yield();
+}
+
+static void a_cancel_shows_in_a_descriptor_and_not_in_the_next_job(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 2 * THREADS; i++) { /* some slot has both */
+        atomic_store(&stubborn_runs, false);
+        struct jq_run *run = make(2 * i + 1, "cancelled_by_fd", "");
+        submit(run);
+        wait_for_run();
+        executor->ops->cancel(executor, run, 0);
+        run = collect_one();
+        assert_int_equal(outcome_of(run).kind, JQ_OUTCOME_CANCELLED);
+        assert_int_equal(outcome_of(run).code, 0);
+        jq_run_free(&run);
+        submit(make(2 * i + 2, "second", ""));
+        run = collect_one();
+        assert_int_equal(outcome_of(run).kind, JQ_OUTCOME_EXITED);
+        assert_memory_equal(outcome_of(run).value.data, "\0", 1);
+        jq_run_free(&run);
+    }
+}
+
+static void a_handler_that_does_not_end_keeps_nobody_from_leaving(void **state)
+{
+    (void)state;
+    struct jq_executor *left = executor;
+    submit(make(1, "stubborn", ""));
+    wait_for_run();
+    assert_false(executor->ops->close(&executor));
+    assert_null(executor);
+    /* What it uses is still there. */
+    atomic_store(&stubborn_may_end, true);
+    executor = left;
+    struct jq_run *run = collect_one();
+    assert_int_equal(outcome_of(run).kind, JQ_OUTCOME_CANCELLED);
+    jq_run_free(&run);
+}
+
+static void a_handler_that_nobody_has_is_127(void **state)
+{
+    (void)state;
+    submit(make(1, "nobody", ""));
+    struct jq_run *run = collect_one();
+    const struct jq_outcome outcome = outcome_of(run);
+    assert_int_equal(outcome.kind, JQ_OUTCOME_NOSTART);
+    assert_int_equal(outcome.code, 127);
+    assert_true(
+        jq_view_equal(outcome.reason, jq_view_str("this worker has no handler named \"nobody\"")));
+    jq_run_free(&run);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -191,6 +412,13 @@ int main(void)
         TEST(a_running_handler_can_be_cancelled),
         TEST(what_waits_is_recalled_and_the_rest_cancelled),
         TEST(closing_ends_what_runs_and_frees_what_waits),
+        TEST(S07_init_is_once_for_each_slot_run_for_each_job_fini_when_it_closes),
+        cmocka_unit_test_setup_teardown(an_init_that_fails_is_told_and_what_had_begun_is_ended,
+                                        setup_handlers, teardown),
+        TEST(a_result_over_the_bound_fails_the_job),
+        TEST(a_cancel_shows_in_a_descriptor_and_not_in_the_next_job),
+        TEST(a_handler_that_does_not_end_keeps_nobody_from_leaving),
+        TEST(a_handler_that_nobody_has_is_127),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
