@@ -102,7 +102,7 @@ struct jobq_job {
     size_t size;         /* sizeof(struct jobq_job) */
     const char *queue;   /* NULL: "default" */
     const char *handler; /* "exec", "noop", ...; NULL: "exec" */
-    const void *payload; /* the handler's bytes; for exec: jobq_exec_pack */
+    const void *payload; /* the handler's bytes: jobq_args_pack; for exec: jobq_exec_pack */
     size_t payload_size;
     const char *title; /* shown in listings; NULL: the handler's name */
     const char *key;   /* at most one job ever has this key; NULL: none */
@@ -234,6 +234,35 @@ JOBQ_API const char *jobq_errdetail(struct jobq_client *client);
  * JOBQ_EMSGSIZE's limit). */
 JOBQ_API int jobq_exec_pack(const struct jobq_exec *exec, void **ret_payload, size_t *ret_size);
 JOBQ_API void jobq_payload_free(void *payload);
+
+/* Arguments of a handler's job, its payload: positional ones in the order of the calls with `name`
+ * NULL, named ones with a name of 1 to 128 bytes, none twice. jobq/handler.h reads them. The first
+ * error stays: calls after it, and jobq_args_pack, return it. One thread at a time. EINVAL;
+ * EMSGSIZE: more than 16 MiB, 65,536 positional or 1,024 named ones; ENOMEM. Everything is copied.
+ */
+struct jobq_args;
+JOBQ_API int jobq_args_new(struct jobq_args **ret_args);
+JOBQ_API void jobq_args_free(struct jobq_args **args); /* NULL is fine; sets *args to NULL */
+JOBQ_API int jobq_args_nil(struct jobq_args *args, const char *name);
+JOBQ_API int jobq_args_bool(struct jobq_args *args, const char *name, int value);
+JOBQ_API int jobq_args_int(struct jobq_args *args, const char *name, int64_t value);
+JOBQ_API int jobq_args_uint(struct jobq_args *args, const char *name, uint64_t value);
+JOBQ_API int jobq_args_double(struct jobq_args *args, const char *name, double value);
+JOBQ_API int jobq_args_str(struct jobq_args *args, const char *name, const char *text, size_t size);
+JOBQ_API int jobq_args_bytes(struct jobq_args *args, const char *name, const void *data,
+                             size_t size);
+/* The elements, or keys and values by turns, are the values that follow, with `name` NULL. At most
+ * six within each other. */
+JOBQ_API int jobq_args_array(struct jobq_args *args, const char *name, uint32_t elements);
+JOBQ_API int jobq_args_map(struct jobq_args *args, const char *name, uint32_t pairs);
+/* A value that is msgpack already. EINVAL: it is not one whole object without extensions. */
+JOBQ_API int jobq_args_msgpack(struct jobq_args *args, const char *name, const void *data,
+                               size_t size);
+/* For a job that submits jobs: one more than its own, which jobq_call_info (or the variable
+ * JOBQ_DEPTH of a command) says. EINVAL: above 32; so what submits itself comes to an end. */
+JOBQ_API int jobq_args_depth(struct jobq_args *args, uint64_t depth);
+/* Caller frees *ret_payload with jobq_payload_free. EINVAL: an array or a map is not full. */
+JOBQ_API int jobq_args_pack(const struct jobq_args *args, void **ret_payload, size_t *ret_size);
 
 /* Returns when the broker has the job durably. EUNREACH: not a word from it for 30 s; the job stays
  * on its way as if started (below), so do not submit it again. EINVAL, EMSGSIZE (before anything is
