@@ -20,6 +20,16 @@ static const struct jq_flag flags[] = {
 #include "client/cli/spec_flags.def"
     { "discard", 0, JQ_FLAG_BOOL, offsetof(struct values, spec.discard), 0, 0, NULL,
       "keep nothing of the job once it has succeeded" },
+    { "handler", 'H', JQ_FLAG_STRING, offsetof(struct values, spec.handler.name), 0, 0, "NAME",
+      "run this handler of a worker's plug-ins, not a command; words are its arguments" },
+    { "arg", 'a', JQ_FLAG_PAIRS, offsetof(struct values, spec.handler.given), 0, 0, "TEXT",
+      "with --handler: the next argument, a string; may be repeated, as the next three" },
+    { "arg-json", 0, JQ_FLAG_PAIRS, offsetof(struct values, spec.handler.given), 0, 0, "JSON",
+      "the next argument, of any type" },
+    { "named", 0, JQ_FLAG_PAIRS, offsetof(struct values, spec.handler.given), 0, 0, "NAME=TEXT",
+      "an argument by name, a string" },
+    { "named-json", 0, JQ_FLAG_PAIRS, offsetof(struct values, spec.handler.given), 0, 0,
+      "NAME=JSON", "an argument by name, of any type" },
     { "batch", 0, JQ_FLAG_STRING, offsetof(struct values, batch), 0, 0, "FILE",
       "a job for each line of FILE (- for standard input), run by /bin/sh -c" },
     { "null", '0', JQ_FLAG_BOOL, offsetof(struct values, null), 0, 0, NULL,
@@ -100,14 +110,18 @@ static int run(struct jq_cli *cli, const void *values, const struct jq_words *wo
     const bool from_stdin = v->batch && v->batch[0] == '-' && !v->batch[1];
     struct jq_spec spec;
 
-    if (v->batch && (words->count || v->spec.shell || v->spec.key || v->spec.terms.unique))
+    if (v->batch && (words->count || v->spec.shell || v->spec.key || v->spec.terms.unique ||
+                     v->spec.handler.name))
         return jq_cli_usage(cli, &jq_cmd_submit,
-                            "--batch takes no command, --shell, --id or --unique");
+                            "--batch takes no command, --shell, --id, --unique or --handler");
+    if (v->spec.handler.given.count && !v->spec.handler.name)
+        return jq_cli_usage(cli, &jq_cmd_submit,
+                            "--arg, --arg-json, --named and --named-json are for --handler");
     if (v->null && !v->batch)
         return jq_cli_usage(cli, &jq_cmd_submit, "--null is for --batch");
     if (from_stdin && (v->spec.is_stdin || (v->spec.input && strcmp(v->spec.input, "-") == 0)))
         return jq_cli_usage(cli, &jq_cmd_submit, "standard input is read by --batch already");
-    if (!v->batch && !words->count && !v->spec.shell)
+    if (!v->batch && !words->count && !v->spec.shell && !v->spec.handler.name)
         return jq_cli_usage(cli, &jq_cmd_submit, "what is to be run?");
     if (!jq_stdio_can_print())
         return jq_cli_fail(cli, JQ_EIO, "standard output takes no id: nothing was submitted");
@@ -134,8 +148,11 @@ const struct jq_command jq_cmd_submit = {
         "LOGNAME SHELL of the environment.\n"
         "With --batch each line that is not blank is one job and goes to /bin/sh -c; ids are\n"
         "printed in the order of the lines.\n"
+        "With --handler the job is a C function of a worker's plug-in, with arguments by position\n"
+        "and by name; with --stdin or --input it gets these bytes instead.\n"
         "\n"
-        "  jobq submit -Q build --retries 3 --after last -- make -j8\n",
+        "  jobq submit -Q build --retries 3 --after last -- make -j8\n"
+        "  jobq submit --handler resize --named-json width=800 -- a.png b.png\n",
     .flags = flags,
     .flag_count = JQ_FLAG_COUNT(flags),
     .defaults = &defaults,

@@ -71,4 +71,11 @@ bool jq_json_close(struct jq_json_object *object, FILE *out);
 /* {"error":{"code":..,"message":..}} on one line. False: out of memory. */
 bool jq_json_error(FILE *out, const char *code, const char *message);
 
+/* ---- JSON that was typed: format_json_read.c ---- */
+
+/* Adds one value as msgpack to `out`, as deep as a job's argument may be. EINVAL: no JSON;
+ * EMSGSIZE: too deep; with detail. ENOMEM. */
+JQ_MUST_USE enum jq_err jq_json_to_msgpack(const char *text, struct jq_buf *out,
+                                           struct jq_detail *ret_detail);
+
 #endif

@@ -79,7 +79,7 @@ static int run(struct jq_cli *cli, const struct jq_command *command, const void 
 static void free_values(const struct jq_command *command, void *values)
 {
     for (size_t i = 0; i < command->flag_count; i++)
-        if (command->flags[i].kind == JQ_FLAG_LIST)
+        if (command->flags[i].kind == JQ_FLAG_LIST || command->flags[i].kind == JQ_FLAG_PAIRS)
             jq_words_fini((void *)((char *)values + command->flags[i].offset));
     jq_free(values);
 }

@@ -104,6 +104,9 @@ static enum jq_err set_value(const struct jq_flags *table, const struct jq_flag 
         return JQ_OK;
     case JQ_FLAG_LIST:
         return jq_words_add(place, text);
+    case JQ_FLAG_PAIRS:
+        JQ_TRY(jq_words_add(place, (char *)(uintptr_t)flag->name));
+        return jq_words_add(place, text);
     case JQ_FLAG_INT:
     case JQ_FLAG_SIZE:
     case JQ_FLAG_DURATION:

@@ -20,6 +20,7 @@ enum jq_flag_kind {
     JQ_FLAG_SIZE,     /* int64_t bytes; K M G */
     JQ_FLAG_DURATION, /* int64_t ms */
     JQ_FLAG_LIST,     /* struct jq_words: may be given again and again */
+    JQ_FLAG_PAIRS,    /* the same, shared by flags whose order counts: each adds its name first */
 };
 
 struct jq_flag {

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +25,19 @@ static int out_of_memory(const struct jq_cli *cli)
 static int read_environment(struct jq_cli *cli, struct jq_spec *spec)
 {
     struct jq_detail detail = { "out of memory" };
+    char depth[32];
     size_t count = 0, at = 0;
 
     const enum jq_err err =
         jq_spec_environment(spec->flags, environ, &spec->env_text, &count, &detail);
     if (err != JQ_OK)
         return jq_cli_fail(cli, err, "%s", detail.text);
+    /* Whatever was asked for: what submits itself has to come to an end. */
+    snprintf(depth, sizeof depth, "JOBQ_DEPTH=%" PRIu64, spec->depth);
+    jq_buf_append(&spec->env_text, depth, strlen(depth) + 1);
+    if (!jq_buf_ok(&spec->env_text))
+        return out_of_memory(cli);
+    count++;
     spec->env = jq_alloc_zero(count + 1, sizeof *spec->env);
     if (!spec->env)
         return out_of_memory(cli);
@@ -93,6 +101,26 @@ static int read_input(struct jq_cli *cli, struct jq_spec *spec)
     return 0;
 }
 
+static int check_handler(struct jq_cli *cli, const struct jq_spec_flags *flags)
+{
+    const struct jq_handler_flags *handler = &flags->handler;
+    const bool is_of_command = flags->cwd || flags->env.count || flags->env_all ||
+                               flags->clear_env || flags->job_timeout_ms || flags->kill_after_ms ||
+                               flags->merge || flags->output_bytes || flags->shell;
+
+    if (strcmp(handler->name, "exec") == 0 || strcmp(handler->name, JQ_HANDLER_ITEM) == 0)
+        return jq_cli_fail(cli, JQ_EINVAL, "--handler: %s is not for you to name", handler->name);
+    if (is_of_command)
+        return jq_cli_fail(cli, JQ_EINVAL,
+                           "--handler takes no --cwd, --env, --env-all, --clear-env, "
+                           "--job-timeout, --kill-after, --merge, --output-bytes or --shell: they "
+                           "are for commands");
+    if ((flags->is_stdin || flags->input) && handler->given.count)
+        return jq_cli_fail(cli, JQ_EINVAL,
+                           "--handler takes arguments, or bytes by --stdin or --input: not both");
+    return 0;
+}
+
 int jq_spec_init(struct jq_cli *cli, const struct jq_spec_flags *flags, struct jq_spec *ret_spec)
 {
     struct jq_spec spec = { .flags = flags };
@@ -103,8 +131,12 @@ int jq_spec_init(struct jq_cli *cli, const struct jq_spec_flags *flags, struct j
     if (status == 0)
         status = jq_terms_make(cli, &flags->terms, &spec.terms);
     if (status == 0)
+        status = jq_own_depth(cli, &spec.depth);
+    if (status == 0 && flags->handler.name)
+        status = check_handler(cli, flags);
+    if (status == 0 && !flags->handler.name)
         status = read_environment(cli, &spec);
-    if (status == 0)
+    if (status == 0 && !flags->handler.name)
         status = find_cwd(cli, &spec);
     if (status == 0)
         status = read_input(cli, &spec);
@@ -169,12 +201,11 @@ static const char **make_argv(const struct jq_spec *spec, char *const *argv, siz
     return list;
 }
 
-int jq_spec_pack(struct jq_cli *cli, const struct jq_spec *spec, char *const *argv, size_t count,
-                 struct jq_packed *ret_packed, struct jobq_job *ret_job)
+static int pack_command(struct jq_cli *cli, const struct jq_spec *spec, char *const *argv,
+                        size_t count, struct jq_packed *packed, struct jobq_job *job)
 {
     const struct jq_spec_flags *flags = spec->flags;
     const char **list = make_argv(spec, argv, count);
-    struct jq_packed packed = { NULL, { 0 } };
     const struct jobq_exec exec = {
         .size = sizeof exec,
         .argv = list,
@@ -187,11 +218,10 @@ int jq_spec_pack(struct jq_cli *cli, const struct jq_spec *spec, char *const *ar
         .output_bytes = flags->output_bytes,
         .flags = flags->merge ? JOBQ_EXEC_MERGE : 0,
     };
-    struct jobq_job job = JOBQ_JOB_INIT;
 
     if (!list)
         return out_of_memory(cli);
-    const int error = jobq_exec_pack(&exec, &packed.payload, &job.payload_size);
+    const int error = jobq_exec_pack(&exec, &packed->payload, &job->payload_size);
     jq_free(list);
     if (error == JOBQ_EMSGSIZE)
         return jq_cli_fail(cli, error,
@@ -200,14 +230,58 @@ int jq_spec_pack(struct jq_cli *cli, const struct jq_spec *spec, char *const *ar
                            JQ_PAYLOAD_MAX >> 20, JQ_ARGUMENTS_MAX, JQ_ARGUMENTS_MAX);
     if (error != 0)
         return jq_cli_fail(cli, error, "the command: %s", jobq_strerror(error));
-    const int status = make_title(cli, spec, argv, count, &packed.title);
+    job->handler = "exec";
+    job->payload = packed->payload;
+    return make_title(cli, spec, argv, count, &packed->title);
+}
+
+static int pack_handler(struct jq_cli *cli, const struct jq_spec *spec, char *const *words,
+                        size_t count, struct jq_packed *packed, struct jobq_job *job)
+{
+    const struct jq_spec_flags *flags = spec->flags;
+    const struct jq_words *given = &flags->handler.given;
+    struct jq_words shown = { NULL, 0, 0 };
+    int status = 0;
+
+    job->handler = flags->handler.name;
+    if (flags->is_stdin || flags->input) {
+        if (count)
+            return jq_cli_fail(cli, JQ_EINVAL,
+                               "--handler takes arguments, or bytes by --stdin or --input: not "
+                               "both");
+        job->payload = spec->input.data;
+        job->payload_size = spec->input.size;
+    } else {
+        status = jq_handler_args(cli, &flags->handler, words, count, spec->depth, &packed->payload,
+                                 &job->payload_size);
+        job->payload = packed->payload;
+    }
+    bool ok = jq_words_add(&shown, (char *)(uintptr_t)flags->handler.name) == JQ_OK;
+    for (size_t i = 0; i + 1 < given->count; i += 2)
+        ok = ok && jq_words_add(&shown, given->list[i + 1]) == JQ_OK;
+    for (size_t i = 0; i < count; i++)
+        ok = ok && jq_words_add(&shown, words[i]) == JQ_OK;
+    if (status == 0)
+        status = ok ? make_title(cli, spec, shown.list, shown.count, &packed->title)
+                    : out_of_memory(cli);
+    jq_words_fini(&shown);
+    return status;
+}
+
+int jq_spec_pack(struct jq_cli *cli, const struct jq_spec *spec, char *const *argv, size_t count,
+                 struct jq_packed *ret_packed, struct jobq_job *ret_job)
+{
+    const struct jq_spec_flags *flags = spec->flags;
+    struct jq_packed packed = { NULL, { 0 } };
+    struct jobq_job job = JOBQ_JOB_INIT;
+
+    const int status =
+        (flags->handler.name ? pack_handler : pack_command)(cli, spec, argv, count, &packed, &job);
     if (status != 0) {
         jq_packed_fini(&packed);
         return status;
     }
     job.queue = flags->queue;
-    job.handler = "exec";
-    job.payload = packed.payload;
     job.title = (const char *)packed.title.data;
     job.key = flags->key;
     job.priority = (int32_t)flags->priority;

@@ -6,6 +6,7 @@
 #define JQ_CLI_SPEC_H
 
 #include "client/cli/cli.h"
+#include "client/cli/handler_job.h"
 #include "client/cli/terms.h"
 #include "proto/base/buf.h"
 
@@ -28,6 +29,7 @@ struct jq_spec_flags {
     bool merge;
     int64_t output_bytes;
     const char *shell;
+    struct jq_handler_flags handler;
     struct jq_terms_flags terms;
 };
 #define JQ_SPEC_FLAGS_INIT            \
@@ -42,13 +44,15 @@ struct jq_spec {
     const char **env;       /* NULL-terminated, into env_text */
     char *cwd;              /* absolute */
     struct jq_buf input;
+    uint64_t depth;
     struct jq_terms *terms;
 };
 /* Reads the environment, the current directory and the input. 0 or an exit code. */
 int jq_spec_init(struct jq_cli *cli, const struct jq_spec_flags *flags, struct jq_spec *ret_spec);
 void jq_spec_fini(struct jq_spec *spec);
 
-/* The job that runs `argv` of `count` words (behind --shell, where given). *ret_job points into
+/* The job that runs `argv` of `count` words (behind --shell, where given); with --handler they are
+ * its last arguments. *ret_job points into
  * ret_packed, which is its owner. */
 struct jq_packed {
     void *payload;

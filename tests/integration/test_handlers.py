@@ -155,6 +155,84 @@ class Handlers(harness.Case):
         self.assertEqual(("failed", 127, 'this worker has no handler named "mirror"'),
                          (job["state"], job["code"], job["reason"]))
 
+    # ---- from the command line ----
+
+    def submit(self, *words, code=0, **how):
+        output = self.d.call("submit", "--handler", *words, **how)
+        self.assert_code(code, output)
+        return output.id if code == 0 else output.errors
+
+    def test_S03_the_command_line_gives_arguments_by_position_and_by_name(self):
+        self.start()
+        id = self.submit("mirror", "--arg", "3", "--arg-json", "3", "--named", "a=b=c", "--named-json",
+                         'n={"x":[1,2.5,null,true,"\u6536"]}', "--arg", "", "--", "-1", "a b", "*")
+        self.assertEqual([["3", 3, "", "-1", "a b", "*"], {"a": "b=c", "n": {"x": [1, 2.5, None, True, "收"]}}],
+                         self.result(id))
+        job = self.d.info(id)[0]
+        self.assertEqual(("mirror", "default"), (job["handler"], job["queue"]))
+        self.assertTrue(job["title"].startswith("mirror 3 3 a=b=c "), job["title"])
+        self.assertEqual([[], {}], self.result(self.submit("mirror")))
+        odd = os.fsdecode(b"\xff\xfe")
+        self.assertEqual([[odd], {}], self.result(self.submit("mirror", odd)))
+
+    def test_bytes_of_a_file_are_the_payload_of_a_handlers_job(self):
+        self.start()
+        every = bytes(range(256)) * 300
+        id = self.submit("echo", "--stdin", input=every)
+        self.assert_code(0, self.d.wait(id))
+        self.assertEqual(every, self.d.call("result", str(id), check=0).out)
+
+    def test_terms_of_jobs_hold_for_handlers(self):
+        self.start()
+        first = self.submit("wait", "--named-json", "ms=50")
+        second = self.submit("mirror", "--after", str(first), "--retries", "1", "--label", "a=b", "-p", "-3",
+                             "--title", "its title", "--id", "key")
+        self.assertEqual([[], {}], self.result(second))
+        job = self.d.info(second)[0]
+        self.assertEqual(("its title", "key", -3), (job["title"], job["key"], job["priority"]))
+
+    def test_what_is_wrong_with_a_handlers_job_is_said_before_anything_is_sent(self):
+        self.d.start_broker()
+        for words, text in (
+                (["mirror", "--arg-json", "{"], "--arg-json: '{': no JSON"),
+                (["mirror", "--named-json", "n=x"], "--named-json: 'x': no JSON"),
+                (["mirror", "--named", "novalue"], "--named: 'novalue' is not NAME=VALUE"),
+                (["mirror", "--named", "a=1", "--named", "a=2"], "--named: a is given twice"),
+                (["mirror", "--arg-json", "[[[[[[[1]]]]]]]"], "more than 6 deep"),
+                (["exec"], "exec is not for you to name"),
+                (["item"], "item is not for you to name"),
+                (["mirror", "--cwd", "/"], "they are for commands"),
+                (["mirror", "--shell", "true"], "they are for commands"),
+                (["mirror", "--stdin", "--arg", "x"], "not both"),
+                (["mirror", "--stdin", "--", "x"], "not both"),
+                (["a b"], "handler")):
+            self.assertIn(text, self.submit(*words, code=harness.FAILED))
+        for words in (["--arg", "x", "--", "true"], ["--handler", "mirror", "--batch", "-"]):
+            self.assertNotEqual(0, self.d.call("submit", *words).code)
+        self.assertEqual(0, self.d.counters()["submitted"])
+
+    def test_S24_jobs_that_submit_jobs_come_to_an_end(self):
+        self.start()
+        self.assertEqual(1, self.result(self.submit("about", "--stdin"))[3])
+        one = self.d.submit("sh", "-c", 'echo "$JOBQ_DEPTH"; jobq submit --handler about x', "sh", flags=[
+            "--env", "JOBQ_URL"])
+        self.assert_code(0, self.d.wait(one))
+        own, id = self.d.call("logs", str(one)).text.split()
+        self.assertEqual("1", own)
+        self.assertEqual(2, self.result(int(id))[3])
+        # A job that submits itself, in whatever environment it asks for.
+        again = 'echo "$JOBQ_DEPTH" >> "$1"; exec jobq -u "$2" submit --clear-env -e PATH -- sh -c "$3" sh "$1" "$2" "$3"'
+        self.d.submit("sh", "-c", again, "sh", self.d.path("depths"), self.d.url, again)
+        wait_until(lambda: len(self.d.lines("depths")) == 32, "the last one has run")
+        wait_until(lambda: self.d.queue("default")["unfinished"] == 0, "and has ended")
+        self.assertEqual([str(depth) for depth in range(1, 33)], self.d.lines("depths"))
+        failed = self.d.call("ls", "--state", "failed", "-o", "id").text.split()
+        self.assertEqual(1, len(failed))
+        self.assertIn("jobs submit jobs 32 deep at most", self.d.call("logs", "--stderr", failed[0]).text)
+        deep = self.d.call("submit", "--", "true", env={"JOBQ_DEPTH": "32"})
+        self.assert_code(harness.FAILED, deep)
+        self.assert_code(0, self.d.call("submit", "--", "true", env={"JOBQ_DEPTH": "32", "JOBQ_DEPTH_MAX": "33"}))
+
     # ---- loading ----
 
     def refused(self, *flags, env=None):
