@@ -161,8 +161,10 @@ enum jq_err jq_dealer_poll(struct jq_dealer *dealer, int fd, jq_ms timeout, bool
     };
     int wait = timeout == JQ_NEVER ? -1 : timeout < INT32_MAX ? (int)timeout : INT32_MAX;
     bool has_news = false;
-    if (is_open && !dealer->is_empty)
-        has_news = has_event(dealer->socket) | has_event(dealer->monitor);
+    if (is_open && !dealer->is_empty) {
+        const bool has_frames = has_event(dealer->socket); /* both are asked, always */
+        has_news = has_event(dealer->monitor) || has_frames;
+    }
     const int ready = poll(items, sizeof items / sizeof items[0], has_news ? 0 : wait);
     if (ready < 0 && errno != EINTR)
         return JQ_EIO;
