@@ -149,7 +149,30 @@ static void print_summary(const struct jq_result *result)
     jq_buf_fini(&text);
 }
 
-static int print_result(const struct jq_cli *cli, const struct jq_result *result)
+struct result_values {
+    bool decode;
+};
+
+static const struct jq_flag result_flags[] = {
+    { "decode", 'd', JQ_FLAG_BOOL, offsetof(struct result_values, decode), 0, 0, NULL,
+      "print the msgpack value that a handler returned as a line of JSON" },
+};
+
+static const struct result_values result_defaults;
+
+static int print_decoded(const struct jq_cli *cli, const struct jq_result *result)
+{
+    if (result->value.size == 0)
+        return jq_cli_fail(cli, JQ_ENOENT, "job %" PRIu64 " has returned nothing", result->id);
+    const enum jq_err err = jq_json_print_msgpack(result->value, stdout);
+    if (err == JQ_EINVAL)
+        return jq_cli_fail(cli, err, "job %" PRIu64 ": what it returned is not a msgpack value",
+                           result->id);
+    return err == JQ_OK ? 0 : jq_cli_fail(cli, err, "%s", jq_err_text(err));
+}
+
+static int print_result(const struct jq_cli *cli, const struct result_values *v,
+                        const struct jq_result *result)
 {
     struct jq_json_list json;
 
@@ -157,6 +180,8 @@ static int print_result(const struct jq_cli *cli, const struct jq_result *result
         return jq_cli_fail(cli, JQ_EGONE, "job %" PRIu64 ": its result was not kept", result->id);
     if (result->error != 0)
         return jq_cli_fail_job(cli, (int)result->error, result->id);
+    if (v->decode)
+        return print_decoded(cli, result);
     switch (cli->format) {
     case JQ_FORMAT_TABLE:
         if (result->value.size)
@@ -193,7 +218,6 @@ static int run_result(struct jq_cli *cli, const void *values, const struct jq_wo
     struct jq_result result;
     uint64_t id = 0;
 
-    (void)values;
     int status = jq_cli_id(cli, words, &id);
     if (status != 0)
         return status;
@@ -212,19 +236,23 @@ static int run_result(struct jq_cli *cli, const void *values, const struct jq_wo
         return status;
     struct jq_reader r = jq_records_reader(answer.msg.u.results.results);
     if (jq_result_next(&r, &result))
-        status = print_result(cli, &result);
+        status = print_result(cli, values, &result);
     jq_answer_fini(&answer);
     return status;
 }
 
 const struct jq_command jq_cmd_result = {
     .name = "result",
-    .synopsis = "ID",
+    .synopsis = "[--decode] ID",
     .summary = "what a job has returned, or how it ended",
     .notes = "The bytes that a handler returned, as they are; a command returns none: then a line\n"
              "says how it ended.\n"
              "\n"
              "  jobq result 17\n",
+    .flags = result_flags,
+    .flag_count = JQ_FLAG_COUNT(result_flags),
+    .defaults = &result_defaults,
+    .values_size = sizeof result_defaults,
     .words_min = 1,
     .words_max = 1,
     .words_name = "ID",

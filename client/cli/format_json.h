@@ -78,4 +78,9 @@ bool jq_json_error(FILE *out, const char *code, const char *message);
 JQ_MUST_USE enum jq_err jq_json_to_msgpack(const char *text, struct jq_buf *out,
                                            struct jq_detail *ret_detail);
 
+/* ---- what handlers return: format_json_value.c ---- */
+
+/* One line. EINVAL: it is not one msgpack value. ENOMEM. */
+JQ_MUST_USE enum jq_err jq_json_print_msgpack(struct jq_view bytes, FILE *out);
+
 #endif

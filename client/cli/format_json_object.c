@@ -61,7 +61,7 @@ json_t *jq_json_unless(bool failed, json_t *object)
     return NULL;
 }
 
-static json_t *base64_of(struct jq_view bytes)
+json_t *jq_json_base64(struct jq_view bytes)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const uint8_t *at = bytes.data;
@@ -184,7 +184,7 @@ void jq_json_bytes(struct jq_json_object *object, const char *key, struct jq_vie
         return;
     }
     snprintf(name, sizeof name, "%s_base64", key);
-    add(object, name, base64_of(bytes));
+    add(object, name, jq_json_base64(bytes));
 }
 
 void jq_json_settings(struct jq_json_object *object, const char *key,

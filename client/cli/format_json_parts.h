@@ -15,6 +15,7 @@
 void jq_json_set(json_t *object, const char *key, json_t *value, bool *ret_failed);
 json_t *jq_json_string(struct jq_view view);
 json_t *jq_json_decimal(uint64_t value); /* as a string */
+json_t *jq_json_base64(struct jq_view bytes);
 /* Members `key` and key_ns; 0: null. */
 void jq_json_set_time(json_t *object, const char *key, int64_t at, bool *ret_failed);
 /* `object`, or NULL and it is gone. */

@@ -81,6 +81,8 @@ def main():
     home = tempfile.mkdtemp(prefix="jq-tour-", dir="/tmp")
     place = os.path.join(home, "source")
     shutil.copytree(ROOT / "proto", os.path.join(place, "proto"))
+    shutil.copytree(ROOT / "worker" / "include", os.path.join(place, "worker", "include"))
+    shutil.copytree(ROOT / "worker" / "examples", os.path.join(place, "worker", "examples"))
     shutil.copy(ROOT / "LICENSE", place)
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith(("JOBQ_U", "JOBQ_S", "XDG_"))}

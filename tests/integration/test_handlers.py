@@ -175,6 +175,16 @@ class Handlers(harness.Case):
         odd = os.fsdecode(b"\xff\xfe")
         self.assertEqual([[odd], {}], self.result(self.submit("mirror", odd)))
 
+    def test_a_result_is_printed_as_json_on_request(self):
+        self.start()
+        ids = [self.submit("sum", "--arg-json", "[1,2.5]"), self.submit("count"), self.hand_in("echo", b"raw text"),
+               self.hand_in("noop")]
+        self.assert_code(0, self.d.wait(*ids))
+        self.assertEqual('{"count":2,"sum":3.5}\n', self.d.call("result", "--decode", str(ids[0]), check=0).text)
+        self.assertEqual("1\n", self.d.call("result", "-d", str(ids[1]), check=0).text)
+        self.assertIn("not a msgpack value", self.d.call("result", "-d", str(ids[2]), check=harness.FAILED).errors)
+        self.assertIn("has returned nothing", self.d.call("result", "-d", str(ids[3]), check=harness.FAILED).errors)
+
     def test_bytes_of_a_file_are_the_payload_of_a_handlers_job(self):
         self.start()
         every = bytes(range(256)) * 300

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_json_read.c - JSON as it is typed, and the msgpack that becomes of it. */
+ * test_json_read.c - JSON as it is typed, the msgpack that becomes of it, and the way back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,12 +90,50 @@ static void depth_is_bounded(void **state)
     jq_buf_fini(&out);
 }
 
+static void assert_printed(const char *bytes, size_t size, const char *expected)
+{
+    char text[512] = "";
+    FILE *out = fmemopen(text, sizeof text - 1, "w");
+    assert_non_null(out);
+    assert_int_equal(jq_json_print_msgpack(jq_view(bytes, size), out), JQ_OK);
+    (void)fclose(out);
+    assert_string_equal(text, expected);
+}
+#define ASSERT_PRINTED(bytes, expected) assert_printed(bytes, sizeof bytes - 1, expected "\n")
+
+static void a_value_is_printed_as_json(void **state)
+{
+    (void)state;
+    ASSERT_PRINTED("\xc0", "null");
+    ASSERT_PRINTED("\x94\xc3\xff\xcd\x01\x2c\xa1x", "[true,-1,300,\"x\"]");
+    ASSERT_PRINTED("\xcb\x40\x28\0\0\0\0\0\0", "12.0");
+    ASSERT_PRINTED("\xcb\x7f\xf0\0\0\0\0\0\0", "null"); /* infinity */
+    ASSERT_PRINTED("\xcf\xff\xff\xff\xff\xff\xff\xff\xff", "\"18446744073709551615\"");
+    ASSERT_PRINTED("\xc4\x03"
+                   "abc",
+                   "{\"base64\":\"YWJj\"}");
+    ASSERT_PRINTED("\xa1\xff", "{\"base64\":\"/w==\"}");
+    ASSERT_PRINTED("\x82\xa1"
+                   "a\x90\x05\x80",
+                   "{\"a\":[],\"5\":{}}");
+}
+
+static void what_is_no_value_is_not_printed(void **state)
+{
+    (void)state;
+    static const char *const values[] = { "", "\x92\x01", "\xc1", "plain text" };
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        assert_int_equal(jq_json_print_msgpack(jq_view_str(values[i]), stdout), JQ_EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_becomes_its_own),
         cmocka_unit_test(what_is_no_json_is_refused),
         cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(a_value_is_printed_as_json),
+        cmocka_unit_test(what_is_no_value_is_not_printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
