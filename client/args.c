@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * args.c - the arguments of a handler's job, written value by value: [positional, named, depth] of
- * PROTOCOL.md, part 5. Positional and named ones grow in buffers of their own. */
+ * args.c - the arguments of a handler's job, written value by value: [positional, named, depth,
+ * timeout] of PROTOCOL.md, part 5. Positional and named ones grow in buffers of their own. */
 #include <string.h>
 
 #include "client/include/jobq/jobq.h"
@@ -15,6 +15,7 @@ struct jobq_args {
     uint32_t positional_count;
     uint32_t named_count;
     uint64_t depth;
+    uint64_t timeout_ms;          /* 0: none */
     int error;                    /* the first; sticky */
     struct jq_buf *current;       /* of the array or map that is being filled */
     uint64_t left;                /* values that it still takes */
@@ -248,6 +249,16 @@ int jobq_args_depth(struct jobq_args *args, uint64_t depth)
     return args->error;
 }
 
+int jobq_args_timeout(struct jobq_args *args, int64_t timeout_ms)
+{
+    if (!args)
+        return JOBQ_EINVAL;
+    if (timeout_ms < 0)
+        return args->error = args->error ? args->error : JOBQ_EINVAL;
+    args->timeout_ms = (uint64_t)timeout_ms;
+    return args->error;
+}
+
 /* ---- the payload ---- */
 
 static int pack(const struct jobq_args *args, struct jq_buf *out)
@@ -256,12 +267,14 @@ static int pack(const struct jobq_args *args, struct jq_buf *out)
         return args->error;
     if (args->containers > 0)
         return JOBQ_EINVAL;
-    jq_write_array(out, 3);
+    jq_write_array(out, args->timeout_ms ? 4 : 3);
     jq_write_array(out, args->positional_count);
     jq_write_raw(out, jq_buf_view(&args->positional));
     jq_write_map(out, args->named_count);
     jq_write_raw(out, jq_buf_view(&args->named));
     jq_write_u64(out, args->depth);
+    if (args->timeout_ms)
+        jq_write_u64(out, args->timeout_ms);
     if (!jq_buf_ok(out))
         return JOBQ_ENOMEM;
     if (out->size > JQ_PAYLOAD_MAX)

@@ -58,6 +58,8 @@ enum jq_err jq_args_read(struct jq_view payload, struct jq_args *ret)
     JQ_TRY(read_named(&r, &args));
     if (count > 2)
         JQ_TRY(jq_read_u64(&r, &args.depth));
+    if (count > 3)
+        JQ_TRY(jq_read_u64(&r, &args.timeout_ms));
     *ret = args;
     return JQ_OK;
 }

@@ -14,7 +14,8 @@ struct jq_args {
     struct jq_view named;      /* a map of strings to anything, encoded */
     uint32_t positional_count;
     uint32_t named_count;
-    uint64_t depth; /* 0: not said */
+    uint64_t depth;      /* 0: not said */
+    uint64_t timeout_ms; /* 0: none */
 };
 
 /* Views into the payload. EPROTO: it is no arguments, which a handler that reads bytes may like. */

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/base/clock.h"
+
 enum { LOG_LINE_MAX = 4096, CODE_ARGUMENTS = 2, CODE_NOT_RUN = 126, VALUE_KEPT_MAX = 1 << 20 };
 
 void jq_call_tools_fini(struct jq_call_tools *tools)
@@ -53,6 +55,14 @@ call_fail(struct jobq_call *base, int64_t code, int flags, const char *format, v
 
 /* --- the job --- */
 
+static int64_t left_ms(const struct jq_call *call)
+{
+    if (call->deadline_at == JQ_NEVER)
+        return -1;
+    const int64_t left = call->deadline_at - jq_clock_now().mono;
+    return left > 0 ? left : 0;
+}
+
 static void call_info(const struct jobq_call *base, struct jobq_call_info *ret)
 {
     struct jq_call *call = jq_call_of(base);
@@ -65,6 +75,7 @@ static void call_info(const struct jobq_call *base, struct jobq_call_info *ret)
         .depth = has_depth ? call->args.depth : 1,
         .queue = call->run->queue.data,
         .handler = call->run->handler.data,
+        .left_ms = left_ms(call),
     };
     const size_t size = ret->size < sizeof info ? ret->size : sizeof info;
     memcpy(ret, &info, size);
@@ -80,7 +91,8 @@ static const void *call_payload(const struct jobq_call *base, size_t *ret_size)
 
 static int call_cancelled(const struct jobq_call *base)
 {
-    return atomic_load_explicit(jq_call_of(base)->cancelled, memory_order_acquire);
+    const struct jq_call *call = jq_call_of(base);
+    return atomic_load_explicit(call->cancelled, memory_order_acquire) || left_ms(call) == 0;
 }
 
 static int call_cancel_fd(struct jobq_call *base)
@@ -216,6 +228,7 @@ void jq_call_begin(struct jq_call *call, const struct jq_run *run)
 {
     call->base.ops = &call_ops;
     call->run = run;
+    call->deadline_at = JQ_NEVER;
     call->has_read_args = false;
     call->is_told = false;
     call->is_noted = false;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "proto/args.h"
+#include "proto/base/time.h"
 #include "proto/limits.h"
 #include "proto/msg.h"
 #include "worker/include/jobq/handler.h"
@@ -33,6 +34,7 @@ struct jq_call {
     struct jq_call_tools *tools;
     const struct jq_run *run;
     const atomic_bool *cancelled;
+    jq_ms deadline_at;           /* the job's time limit, monotonic; JQ_NEVER: none */
     int (*cancel_fd)(void *arg); /* NULL: there is none */
     void *arg;
     bool has_read_args;

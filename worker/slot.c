@@ -3,15 +3,17 @@
  * slot.c - see slot.h. */
 #include "worker/slot.h"
 
-#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 #include "proto/base/clock.h"
+
+enum { CODE_NO_HANDLER = 127, CODE_TIMED_OUT = 124 };
 
 /* --- life --- */
 
@@ -77,14 +79,19 @@ void jq_slot_fini(struct jq_slot *slot)
 
 /* --- cancelling ---
  *
- * The flag is set before the descriptor is looked for, and the descriptor is there before the flag
- * is looked at: so whoever comes second writes. */
+ * The descriptor is a timer: of the job's time limit, or at once when it is cancelled. Who cancels
+ * sets the flag, then the timer; who sets the timer to the limit looks at the flag after that: so
+ * the cancel has the last word. */
+
+static void set_timer(int fd, int flags, struct timespec at)
+{
+    const struct itimerspec when = { .it_value = at };
+    JQ_CHECK(timerfd_settime(fd, flags, &when, NULL) == 0);
+}
 
 static void raise_fd(int fd)
 {
-    const uint64_t one = 1;
-    const ssize_t written = write(fd, &one, sizeof one);
-    JQ_CHECK(written == (ssize_t)sizeof one || errno == EAGAIN);
+    set_timer(fd, 0, (struct timespec){ .tv_nsec = 1 });
 }
 
 void jq_slot_cancel(struct jq_slot *slot)
@@ -97,12 +104,19 @@ void jq_slot_cancel(struct jq_slot *slot)
 
 void jq_slot_reset(struct jq_slot *slot)
 {
-    uint64_t count;
-    const int fd = atomic_load(&slot->cancel_fd);
-    if (!atomic_exchange(&slot->cancelled, false) || fd < 0)
-        return;
-    const ssize_t got = read(fd, &count, sizeof count);
-    JQ_CHECK(got == (ssize_t)sizeof count || errno == EAGAIN);
+    atomic_store(&slot->cancelled, false);
+}
+
+/* Also forgets that it has expired. */
+static void arm(struct jq_slot *slot, int fd)
+{
+    const jq_ms at = slot->call.deadline_at;
+    struct timespec when = { 0 }; /* disarmed */
+    if (at != JQ_NEVER)
+        when = (struct timespec){ .tv_sec = at / 1000, .tv_nsec = (long)(at % 1000) * 1000000 };
+    set_timer(fd, TFD_TIMER_ABSTIME, when);
+    if (atomic_load(&slot->cancelled))
+        raise_fd(fd);
 }
 
 static int slot_cancel_fd(void *arg)
@@ -111,12 +125,11 @@ static int slot_cancel_fd(void *arg)
     int fd = atomic_load(&slot->cancel_fd);
     if (fd >= 0)
         return fd;
-    fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (fd < 0)
         return JOBQ_CALL_ENOMEM;
     atomic_store(&slot->cancel_fd, fd);
-    if (atomic_load(&slot->cancelled))
-        raise_fd(fd);
+    arm(slot, fd);
     return fd;
 }
 
@@ -140,12 +153,41 @@ static void end_unknown(struct jq_slot *slot, struct jq_run *run)
                               JQ_VIEW_ARG(run->handler));
     struct jq_outcome outcome = {
         .kind = JQ_OUTCOME_NOSTART,
-        .code = 127,
+        .code = CODE_NO_HANDLER,
         .reason = jq_view(text, (size_t)size),
         .started_at = at,
         .ended_at = at,
     };
     jq_run_end(run, &outcome, &slot->scratch);
+}
+
+static void end_late(struct jq_slot *slot, struct jq_run *run, struct jq_outcome *outcome)
+{
+    char text[64];
+    const int size =
+        snprintf(text, sizeof text, "timed out after %" PRIu64 " ms", slot->call.args.timeout_ms);
+    outcome->kind = JQ_OUTCOME_TIMEDOUT;
+    outcome->code = CODE_TIMED_OUT;
+    outcome->flags = 0;
+    outcome->value = jq_view(NULL, 0);
+    outcome->reason = jq_view(text, (size_t)size);
+    jq_run_end(run, outcome, &slot->scratch);
+}
+
+static void begin_call(struct jq_slot *slot, struct jq_run *run, jq_ms now)
+{
+    struct jq_call *call = &slot->call;
+    call->tools = &slot->tools;
+    call->cancelled = &slot->cancelled;
+    call->cancel_fd = slot_cancel_fd;
+    call->arg = slot;
+    jq_call_begin(call, run);
+    if (jq_call_args(call) == JQ_OK && call->args.timeout_ms > 0)
+        call->deadline_at = jq_ms_add(
+            now, call->args.timeout_ms < INT64_MAX ? (jq_ms)call->args.timeout_ms : INT64_MAX);
+    const int fd = atomic_load(&slot->cancel_fd);
+    if (fd >= 0)
+        arm(slot, fd);
 }
 
 void jq_slot_run(struct jq_slot *slot, struct jq_run *run)
@@ -156,12 +198,9 @@ void jq_slot_run(struct jq_slot *slot, struct jq_run *run)
         return;
     }
     struct jq_call *call = &slot->call;
-    call->tools = &slot->tools;
-    call->cancelled = &slot->cancelled;
-    call->cancel_fd = slot_cancel_fd;
-    call->arg = slot;
-    jq_call_begin(call, run);
-    struct jq_outcome outcome = { .started_at = jq_clock_now().wall };
+    const struct jq_now from = jq_clock_now();
+    struct jq_outcome outcome = { .started_at = from.wall };
+    begin_call(slot, run, from.mono);
     const uint64_t from_ns = jq_clock_mono_ns();
     if (!jq_call_is_too_deep(call, &outcome)) {
         void *state = slot->states[handler - slot->handlers->list];
@@ -170,9 +209,12 @@ void jq_slot_run(struct jq_slot *slot, struct jq_run *run)
         jq_call_end(call, returned, &outcome);
     }
     outcome.wall_us = run->wall_us;
-    outcome.ended_at = jq_clock_now().wall;
+    const struct jq_now to = jq_clock_now();
+    outcome.ended_at = to.wall;
     if (atomic_load(&slot->cancelled))
         jq_slot_end_cancelled(run, &outcome, &slot->scratch);
+    else if (call->deadline_at != JQ_NEVER && to.mono >= call->deadline_at)
+        end_late(slot, run, &outcome);
     else
         jq_run_end(run, &outcome, &slot->scratch);
 }

@@ -22,7 +22,7 @@ struct jq_slot {
     void **states; /* by index of the handler */
     size_t begun;  /* handlers whose init has succeeded, in order */
     atomic_bool cancelled;
-    atomic_int cancel_fd; /* an eventfd once a handler has asked for one; -1 */
+    atomic_int cancel_fd; /* a timerfd once a handler has asked for one; -1 */
     struct jq_call_tools tools;
     struct jq_call call;
     struct jq_buf scratch;

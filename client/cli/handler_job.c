@@ -116,8 +116,8 @@ static int add_given(const struct jq_cli *cli, struct jobq_args *args, const cha
 }
 
 int jq_handler_args(const struct jq_cli *cli, const struct jq_handler_flags *flags,
-                    char *const *words, size_t count, uint64_t depth, void **ret_payload,
-                    size_t *ret_size)
+                    char *const *words, size_t count, uint64_t depth, int64_t timeout_ms,
+                    void **ret_payload, size_t *ret_size)
 {
     struct jobq_args *args = NULL;
     int status = 0;
@@ -129,6 +129,8 @@ int jq_handler_args(const struct jq_cli *cli, const struct jq_handler_flags *fla
         status = add_text(cli, args, NULL, words[i]);
     if (error == 0 && status == 0)
         error = jobq_args_depth(args, depth);
+    if (error == 0 && status == 0)
+        error = jobq_args_timeout(args, timeout_ms);
     if (error == 0 && status == 0)
         error = jobq_args_pack(args, ret_payload, ret_size);
     jobq_args_free(&args);

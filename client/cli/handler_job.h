@@ -16,10 +16,10 @@ struct jq_handler_flags {
  * code: it would be too deep. */
 int jq_own_depth(const struct jq_cli *cli, uint64_t *ret_depth);
 
-/* What was given, then `words`, as the arguments. The caller frees *ret_payload with
- * jobq_payload_free. 0 or an exit code. */
+/* What was given, then `words`, as the arguments; timeout_ms 0: none. The caller frees *ret_payload
+ * with jobq_payload_free. 0 or an exit code. */
 int jq_handler_args(const struct jq_cli *cli, const struct jq_handler_flags *flags,
-                    char *const *words, size_t count, uint64_t depth, void **ret_payload,
-                    size_t *ret_size);
+                    char *const *words, size_t count, uint64_t depth, int64_t timeout_ms,
+                    void **ret_payload, size_t *ret_size);
 
 #endif

@@ -105,19 +105,20 @@ static int check_handler(struct jq_cli *cli, const struct jq_spec_flags *flags)
 {
     const struct jq_handler_flags *handler = &flags->handler;
     const bool is_of_command = flags->cwd || flags->env.count || flags->env_all ||
-                               flags->clear_env || flags->job_timeout_ms || flags->kill_after_ms ||
-                               flags->merge || flags->output_bytes || flags->shell;
+                               flags->clear_env || flags->kill_after_ms || flags->merge ||
+                               flags->output_bytes || flags->shell;
 
     if (strcmp(handler->name, "exec") == 0 || strcmp(handler->name, JQ_HANDLER_ITEM) == 0)
         return jq_cli_fail(cli, JQ_EINVAL, "--handler: %s is not for you to name", handler->name);
     if (is_of_command)
         return jq_cli_fail(cli, JQ_EINVAL,
                            "--handler takes no --cwd, --env, --env-all, --clear-env, "
-                           "--job-timeout, --kill-after, --merge, --output-bytes or --shell: they "
-                           "are for commands");
-    if ((flags->is_stdin || flags->input) && handler->given.count)
+                           "--kill-after, --merge, --output-bytes or --shell: they are for "
+                           "commands");
+    if ((flags->is_stdin || flags->input) && (handler->given.count || flags->job_timeout_ms))
         return jq_cli_fail(cli, JQ_EINVAL,
-                           "--handler takes arguments, or bytes by --stdin or --input: not both");
+                           "--handler takes arguments and --job-timeout, or bytes by --stdin or "
+                           "--input: not both");
     return 0;
 }
 
@@ -252,8 +253,8 @@ static int pack_handler(struct jq_cli *cli, const struct jq_spec *spec, char *co
         job->payload = spec->input.data;
         job->payload_size = spec->input.size;
     } else {
-        status = jq_handler_args(cli, &flags->handler, words, count, spec->depth, &packed->payload,
-                                 &job->payload_size);
+        status = jq_handler_args(cli, &flags->handler, words, count, spec->depth,
+                                 flags->job_timeout_ms, &packed->payload, &job->payload_size);
         job->payload = packed->payload;
     }
     bool ok = jq_words_add(&shown, (char *)(uintptr_t)flags->handler.name) == JQ_OK;

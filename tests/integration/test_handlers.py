@@ -201,6 +201,13 @@ class Handlers(harness.Case):
         job = self.d.info(second)[0]
         self.assertEqual(("its title", "key", -3), (job["title"], job["key"], job["priority"]))
 
+    def test_a_handler_is_told_when_its_time_is_over(self):
+        self.start()
+        id = self.submit("wait", "--job-timeout", "50ms", "--named-json", "ms=86400000")
+        self.assert_code(harness.TIMED_OUT, self.d.wait(id))
+        self.assertEqual("timed out after 50 ms", self.d.info(id)[0]["reason"])
+        self.assertIs(True, self.result(self.submit("wait", "--job-timeout", "1h", "--named-json", "ms=0")))
+
     def test_what_is_wrong_with_a_handlers_job_is_said_before_anything_is_sent(self):
         self.d.start_broker()
         for words, text in (
@@ -214,6 +221,7 @@ class Handlers(harness.Case):
                 (["mirror", "--cwd", "/"], "they are for commands"),
                 (["mirror", "--shell", "true"], "they are for commands"),
                 (["mirror", "--stdin", "--arg", "x"], "not both"),
+                (["mirror", "--stdin", "--job-timeout", "1s"], "not both"),
                 (["mirror", "--stdin", "--", "x"], "not both"),
                 (["a b"], "handler")):
             self.assertIn(text, self.submit(*words, code=harness.FAILED))

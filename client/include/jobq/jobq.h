@@ -261,6 +261,8 @@ JOBQ_API int jobq_args_msgpack(struct jobq_args *args, const char *name, const v
 /* For a job that submits jobs: one more than its own, which jobq_call_info (or the variable
  * JOBQ_DEPTH of a command) says. EINVAL: above 32; so what submits itself comes to an end. */
 JOBQ_API int jobq_args_depth(struct jobq_args *args, uint64_t depth);
+/* The handler is told to end this long after its start, and the job fails: timed out. 0: never. */
+JOBQ_API int jobq_args_timeout(struct jobq_args *args, int64_t timeout_ms);
 /* Caller frees *ret_payload with jobq_payload_free. EINVAL: an array or a map is not full. */
 JOBQ_API int jobq_args_pack(const struct jobq_args *args, void **ret_payload, size_t *ret_size);
 

@@ -83,6 +83,19 @@ static void S03_values_of_every_type_stand_where_they_were_put(void **state)
                        "b\xc3\x07");
 }
 
+static void a_time_limit_stands_behind_the_depth(void **state)
+{
+    struct jobq_args *args = *state;
+
+    assert_int_equal(jobq_args_timeout(args, 300), 0);
+    ASSERT_PACKS(args, "\x94\x90\x80\x01\xcd\x01\x2c");
+    assert_int_equal(jobq_args_timeout(args, 0), 0);
+    ASSERT_PACKS(args, "\x93\x90\x80\x01");
+    assert_int_equal(jobq_args_timeout(args, -1), JOBQ_EINVAL);
+    assert_refused(args, JOBQ_EINVAL);
+    assert_int_equal(jobq_args_timeout(NULL, 1), JOBQ_EINVAL);
+}
+
 static void arrays_and_maps_take_what_follows(void **state)
 {
     struct jobq_args *args = *state;
@@ -224,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(no_arguments_are_a_payload),
         TEST(S03_values_of_every_type_stand_where_they_were_put),
+        TEST(a_time_limit_stands_behind_the_depth),
         TEST(arrays_and_maps_take_what_follows),
         TEST(what_is_nested_has_no_name_and_is_bounded),
         TEST(a_name_inside_an_array_is_an_error_that_stays),

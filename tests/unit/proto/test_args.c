@@ -67,8 +67,12 @@ static void depth_may_be_missing_and_what_follows_it_is_of_a_later_version(void 
     struct jq_args args;
     assert_int_equal(read_text("\x92\x90\x80", 3, &args), JQ_OK);
     assert_int_equal(args.depth, 0);
-    assert_int_equal(read_text("\x95\x90\x80\x07\xc0\xa1x", 7, &args), JQ_OK);
+    assert_int_equal(args.timeout_ms, 0);
+    assert_int_equal(read_text("\x94\x90\x80\x01\xcd\x01\x00", 7, &args), JQ_OK);
+    assert_int_equal(args.timeout_ms, 256);
+    assert_int_equal(read_text("\x96\x90\x80\x07\x05\xc0\xa1x", 8, &args), JQ_OK);
     assert_int_equal(args.depth, 7);
+    assert_int_equal(args.timeout_ms, 5);
 }
 
 static void other_shapes_are_no_arguments(void **state)
@@ -84,6 +88,7 @@ static void other_shapes_are_no_arguments(void **state)
         "\x92\x90\x81\x01\x01",
         "\x92\x90\x81\xa0\x01",
         "\x93\x90\x80\xff",
+        "\x94\x90\x80\x01\xff",
         "\x82\x90\x80",
     };
     struct jq_args args;

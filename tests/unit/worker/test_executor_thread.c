@@ -81,6 +81,19 @@ static int run_cancelled_by_fd(struct jobq_call *call, void *state)
     return jobq_fail(call, 9, JOBQ_FAIL_RETRY, "an error of the cancel's");
 }
 
+/* Ends by its time limit, as the descriptor says. */
+static int run_limited(struct jobq_call *call, void *state)
+{
+    struct pollfd cancel = { .fd = jobq_cancel_fd(call), .events = POLLIN };
+    (void)state;
+    const int64_t left = jobq_call_info(call).left_ms;
+    if (left < 0 || left > 20)
+        return 3;
+    while (poll(&cancel, 1, -1) < 0)
+        continue;
+    return jobq_cancelled(call) && jobq_call_info(call).left_ms == 0 ? 0 : 4;
+}
+
 static int run_second(struct jobq_call *call, void *state)
 {
     struct pollfd cancel = { .fd = jobq_cancel_fd(call), .events = POLLIN };
@@ -93,6 +106,7 @@ static const struct jobq_handler offered[] = {
     { .name = "stubborn", .run = run_stubborn },
     { .name = "large", .run = run_large },
     { .name = "cancelled_by_fd", .run = run_cancelled_by_fd },
+    { .name = "limited", .run = run_limited },
     { .name = "second", .run = run_second },
 };
 static const struct jobq_plugin plugin = {
@@ -372,6 +386,34 @@ static void a_cancel_shows_in_a_descriptor_and_not_in_the_next_job(void **state)
     }
 }
 
+static void a_time_limit_ends_its_job_and_not_the_next(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 2 * THREADS; i++) { /* some slot has both, in any order */
+        const struct jq_grant grant = {
+            .id = 2 * i + 1,
+            .fence = 2 * i + 1001,
+            .queue = jq_view_str("q"),
+            .handler = jq_view_str("limited"),
+            .payload = jq_view("\x94\x90\x80\x01\x14", 5),
+        };
+        struct jq_run *run = jq_run_new(&grant, JQ_AT_THREAD);
+        assert_non_null(run);
+        submit(run);
+        run = collect_one();
+        const struct jq_outcome outcome = outcome_of(run);
+        assert_int_equal(outcome.kind, JQ_OUTCOME_TIMEDOUT);
+        assert_int_equal(outcome.code, 124);
+        assert_true(jq_view_equal(outcome.reason, jq_view_str("timed out after 20 ms")));
+        jq_run_free(&run);
+        submit(make(2 * i + 2, "second", ""));
+        run = collect_one();
+        assert_int_equal(outcome_of(run).kind, JQ_OUTCOME_EXITED);
+        assert_memory_equal(outcome_of(run).value.data, "\0", 1);
+        jq_run_free(&run);
+    }
+}
+
 static void a_handler_that_does_not_end_keeps_nobody_from_leaving(void **state)
 {
     (void)state;
@@ -417,6 +459,7 @@ int main(void)
                                         setup_handlers, teardown),
         TEST(a_result_over_the_bound_fails_the_job),
         TEST(a_cancel_shows_in_a_descriptor_and_not_in_the_next_job),
+        TEST(a_time_limit_ends_its_job_and_not_the_next),
         TEST(a_handler_that_does_not_end_keeps_nobody_from_leaving),
         TEST(a_handler_that_nobody_has_is_127),
     };

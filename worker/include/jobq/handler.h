@@ -158,6 +158,7 @@ struct jobq_call_info {
     uint64_t depth;   /* 1: submitted from outside; a job it submits has one more (JOBQ_DEPTH) */
     const char *queue; /* these two as long as the call */
     const char *handler;
+    int64_t left_ms; /* until the job's time limit, as of now, as poll takes it; -1: it has none */
 };
 
 #define JOBQ_FAIL_RETRY 0    /* as the job's and its queue's policy says */
@@ -193,7 +194,7 @@ struct jobq_call {
 
 static inline struct jobq_call_info jobq_call_info(const struct jobq_call *call)
 {
-    struct jobq_call_info info = { sizeof info, 0, 0, 0, 0, NULL, NULL };
+    struct jobq_call_info info = { sizeof info, 0, 0, 0, 0, NULL, NULL, -1 };
     call->ops->info(call, &info);
     return info;
 }
@@ -204,8 +205,9 @@ static inline const void *jobq_payload(const struct jobq_call *call, size_t *ret
     return call->ops->payload(call, ret_size);
 }
 
-/* 1: the result is not wanted any more (cancelled, the lease is lost, the worker leaves): return
- * soon, with whatever. A job is told cancelled then, also when it returned 0. Any thread. */
+/* 1: the result is not wanted any more (cancelled, the lease is lost, the worker leaves, the job's
+ * time is over): return soon, with whatever. The job is told cancelled then, or timed out, also
+ * when it returned 0. Any thread. */
 static inline int jobq_cancelled(const struct jobq_call *call)
 {
     return call->ops->cancelled(call);
