@@ -12,6 +12,7 @@
 #include "proto/base/alloc.h"
 #include "proto/endpoint.h"
 #include "proto/limits.h"
+#include "worker/settings_words.h"
 
 static const struct jq_setting rows[] = {
 #define SETTING(field, name, kind, value, min, max, letter, help) \
@@ -40,106 +41,6 @@ struct jq_worker_config {
     uint32_t tag_count;
     struct jq_buf plugins; /* paths, each with its NUL */
 };
-
-/* --- the command line --- */
-
-static bool action_of(const char *word, enum jq_worker_action *ret)
-{
-    static const struct {
-        const char *word;
-        enum jq_worker_action action;
-    } actions[] = {
-        { "--help", JQ_WORKER_HELP },
-        { "-h", JQ_WORKER_HELP },
-        { "--version", JQ_WORKER_VERSION },
-        { "-V", JQ_WORKER_VERSION },
-        { "--print-config", JQ_WORKER_PRINT_CONFIG },
-        { "--print-sample", JQ_WORKER_PRINT_SAMPLE },
-        { "--check-config", JQ_WORKER_CHECK_CONFIG },
-    };
-    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
-        if (strcmp(word, actions[i].word) == 0) {
-            *ret = actions[i].action;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Flags of settings take a value each; where the word after one is none of ours, however it looks.
- */
-static bool takes_next_word(const char *word)
-{
-    return word[0] == '-' && word[1] != '\0' && strcmp(word, "--") != 0 &&
-           strchr(word, '=') == NULL && (word[1] == '-' || word[2] == '\0');
-}
-
-struct words {
-    enum jq_worker_action action;
-    struct jq_buf plugins; /* of all --plugin, as one flag */
-    const char *file;
-    int flag_count;
-    char **flags; /* for the settings; [0] is the program's name */
-};
-
-/* --plugin A --plugin B is --plugin A:B. */
-static enum jq_err add_plugin(struct words *words, const char *path, struct jq_detail *detail)
-{
-    static const char flag[] = "--plugin=";
-    if (path == NULL || *path == '\0') {
-        jq_detail_set(detail, "--plugin: needs a file");
-        return JQ_EINVAL;
-    }
-    if (words->plugins.size == 0) {
-        jq_buf_append(&words->plugins, flag, sizeof flag - 1);
-    } else {
-        words->plugins.size--; /* the NUL */
-        jq_buf_append(&words->plugins, ":", 1);
-    }
-    jq_buf_append(&words->plugins, path, strlen(path) + 1);
-    return jq_buf_ok(&words->plugins) ? JQ_OK : JQ_ENOMEM;
-}
-
-/* Is the word at *at, maybe with the one behind it, this flag? */
-static bool is_flag(int argc, char **argv, int *at, const char *flag, const char **ret_value)
-{
-    const size_t length = strlen(flag);
-    if (strncmp(argv[*at], flag, length) != 0)
-        return false;
-    if (argv[*at][length] == '=')
-        *ret_value = argv[*at] + length + 1;
-    else if (argv[*at][length] == '\0')
-        *ret_value = *at + 1 < argc ? argv[++*at] : "";
-    else
-        return false;
-    return true;
-}
-
-static enum jq_err split(int argc, char **argv, struct words *words, struct jq_detail *detail)
-{
-    const char *plugin;
-    for (int i = 1; i < argc; i++) {
-        if (action_of(argv[i], &words->action))
-            continue;
-        if (is_flag(argc, argv, &i, "--config", &words->file)) {
-            if (*words->file == '\0') {
-                jq_detail_set(detail, "--config: needs a file");
-                return JQ_EINVAL;
-            }
-            continue;
-        }
-        if (is_flag(argc, argv, &i, "--plugin", &plugin)) {
-            JQ_TRY(add_plugin(words, plugin, detail));
-            continue;
-        }
-        words->flags[words->flag_count++] = argv[i];
-        if (takes_next_word(argv[i]) && i + 1 < argc)
-            words->flags[words->flag_count++] = argv[++i];
-    }
-    if (words->plugins.size > 0)
-        words->flags[words->flag_count++] = (char *)words->plugins.data;
-    return JQ_OK;
-}
 
 /* --- sources --- */
 
@@ -172,7 +73,7 @@ static enum jq_err load_file(struct jq_worker_config *config, const char *file,
     return jq_conf_file(config->conf, path, true, detail);
 }
 
-static enum jq_err load_flags(struct jq_worker_config *config, const struct words *words,
+static enum jq_err load_flags(struct jq_worker_config *config, const struct jq_worker_words *words,
                               struct jq_detail *detail)
 {
     int next = 0;
@@ -306,7 +207,7 @@ static enum jq_err complete(struct jq_worker_config *config, struct jq_detail *d
 
 /* --- loading --- */
 
-static enum jq_err load(struct jq_worker_config *config, const struct words *words,
+static enum jq_err load(struct jq_worker_config *config, const struct jq_worker_words *words,
                         char *const *environment, bool *ret_usage, struct jq_detail *detail)
 {
     *ret_usage = true;
@@ -322,17 +223,14 @@ enum jq_err jq_worker_config_load(int argc, char **argv, char *const *environmen
                                   enum jq_worker_action *ret_action, bool *ret_usage,
                                   struct jq_detail *ret_detail)
 {
-    static char program[] = "jobq-worker";
-    struct words words = { .action = JQ_WORKER_RUN };
+    struct jq_worker_words words = { .action = JQ_WORKER_RUN };
     struct jq_worker_config *config = jq_alloc_zero(1, sizeof *config);
     enum jq_err err = JQ_ENOMEM;
     *ret_usage = true;
-    words.flags = jq_alloc_zero((size_t)argc + 3, sizeof *words.flags);
-    if (config != NULL && words.flags != NULL) {
-        words.flags[words.flag_count++] = argc > 0 ? argv[0] : program;
+    if (config != NULL)
         config->conf = jq_conf_new(rows, ROWS, &config->settings);
-        err = config->conf != NULL ? split(argc, argv, &words, ret_detail) : JQ_ENOMEM;
-    }
+    if (config != NULL && config->conf != NULL)
+        err = jq_worker_words_split(argc, argv, &words, ret_detail);
     *ret_action = words.action;
     /* Help and version are given whatever the settings are. */
     const bool plain = words.action == JQ_WORKER_HELP || words.action == JQ_WORKER_VERSION ||
@@ -343,8 +241,7 @@ enum jq_err jq_worker_config_load(int argc, char **argv, char *const *environmen
         *ret_config = config;
         config = NULL;
     }
-    jq_free(words.flags);
-    jq_buf_fini(&words.plugins);
+    jq_worker_words_fini(&words);
     jq_worker_config_free(&config);
     return err;
 }

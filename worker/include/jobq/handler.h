@@ -28,8 +28,9 @@
  * a slot are called on one and the same thread, and never two at a time; different slots of one
  * handler run at the same time, so what is not in the slot's state is shared and needs a lock. In a
  * pool of coroutines the slots of a thread share it: no thread-local state then, and no lock held
- * over a call that waits. A call may be used by `run` alone, until it returns, on its thread;
- * jobq_cancelled alone may be called from any thread until then.
+ * over something that waits. A call may be used by `run` alone, until it returns, on its thread;
+ * jobq_cancelled alone may be called from any thread until then. `init` and `fini` have no call.
+ * None of the functions here blocks.
  *
  * A handler must not call exit, fork without exec, change the working directory, the environment or
  * the signals of the process, or jump out of `run` (longjmp, a C++ exception). A crash on a thread
@@ -221,10 +222,11 @@ static inline int jobq_cancel_fd(struct jobq_call *call)
 
 /* ---- arguments ----
  *
- * By position, by name, or either: `position` -1 is none, `name` NULL is none. One that is given
- * both ways is an error. 0: found. JOBQ_ARG_ABSENT: not given; *ret is as it was, so a default may
- * stand in it: `if (jobq_arg_int(call, 1, "level", &level) < 0) return JOBQ_RUN_FAILED;`.
- * JOBQ_CALL_EINVAL: of another type; JOBQ_CALL_EPROTO: the payload has no arguments. */
+ * By position, by name, or either: `position` -1 is none, `name` NULL is none; it is borrowed for
+ * as long as the call. One that is given both ways is an error. 0: found. JOBQ_ARG_ABSENT: not
+ * given; *ret is as it was, so a default may stand in it: `if (jobq_arg_int(call, 1, "level",
+ * &level) < 0) return JOBQ_RUN_FAILED;`. JOBQ_CALL_EINVAL: of another type; JOBQ_CALL_EPROTO: the
+ * payload has no arguments. */
 
 static inline int jobq_arg(struct jobq_call *call, int position, const char *name,
                            struct jobq_value *ret)
