@@ -18,14 +18,36 @@ enum { ROUNDS = 24, PER_BATCH = 50 };
 
 static const struct variant direct = { "sqlite", &jq_store_sqlite, false };
 
-/* Batch N puts jobs N*PER_BATCH+1 ... and deletes those of batch N-3 that are odd; so what must be
- * there follows from the number of the last batch. */
+/* Of those that are not among the spilled from the start, some go there with the next batch. */
+static bool is_put_spilled(uint64_t place)
+{
+    return place % 4 == 1;
+}
+
+static bool goes_later(uint64_t place)
+{
+    return place % 4 == 2 || place % 8 == 3;
+}
+
+/* Batch N puts jobs N*PER_BATCH+1 ..., spills some of batch N-1, and deletes those of batch N-3
+ * that are odd; so what must be there follows from the number of the last batch. */
 static void fill_batch(struct fixture *f, uint64_t number)
 {
-    for (uint64_t i = 1; i <= PER_BATCH; i++)
-        fixture_put(f, number * PER_BATCH + i, i % 4 == 0 ? JQ_SUCCEEDED : JQ_READY);
-    for (uint64_t i = 1; number > 3 && i <= PER_BATCH; i += 2)
+    for (uint64_t i = 1; i <= PER_BATCH; i++) {
+        struct plain_op *put =
+            fixture_put(f, number * PER_BATCH + i, i % 4 == 0 ? JQ_SUCCEEDED : JQ_READY);
+        put->u.job.spilled = is_put_spilled(i);
+    }
+    for (uint64_t i = 1; number > 1 && i <= PER_BATCH; i++)
+        if (goes_later(i))
+            fixture_op(f, JQ_OP_JOB_SPILL)->u.job = (struct jq_job_record){
+                .id = (number - 1) * PER_BATCH + i,
+                .queue = 1 + (uint32_t)(((number - 1) * PER_BATCH + i) % 2), /* the fixture's */
+            };
+    for (uint64_t i = 1; number > 3 && i <= PER_BATCH; i += 2) {
         fixture_delete(f, (number - 3) * PER_BATCH + i);
+        f->ops[f->count - 1].from_spilled = is_put_spilled(i) || goes_later(i);
+    }
 }
 
 static void commit_until_killed(struct fixture *f, int report)
@@ -49,6 +71,13 @@ static bool expected(uint64_t last, uint64_t id)
     return batch >= 1 && batch <= last && !(batch + 3 <= last && place % 2 == 1);
 }
 
+/* One that a batch has put there, or the batch after it. */
+static bool expected_spilled(uint64_t last, uint64_t id)
+{
+    const uint64_t batch = (id - 1) / PER_BATCH, place = (id - 1) % PER_BATCH + 1;
+    return is_put_spilled(place) || (goes_later(place) && batch < last);
+}
+
 static void check_whole(struct fixture *f, uint64_t reported)
 {
     const struct jq_read list = { .kind = JQ_READ_LIST,
@@ -69,6 +98,7 @@ static void check_whole(struct fixture *f, uint64_t reported)
     for (size_t i = 0; i < copy.count; i++) {
         assert_true(expected(last, copy.jobs[i].job.id));
         assert_false(copy.jobs[i].job.damaged);
+        assert_int_equal(copy.jobs[i].job.spilled, expected_spilled(last, copy.jobs[i].job.id));
     }
     jq_copy_fini(&copy);
     f->meta = meta;
