@@ -57,6 +57,12 @@ void jq_timer_update(struct jq_core *core, struct jq_job *job)
     }
 }
 
+/* The monotonic clock is in whole ms: what it was set by may have been up to one later. */
+static bool is_early(const struct jq_core *core, jq_ns due_at)
+{
+    return due_at > core->now.wall && due_at - core->now.wall < 1000000;
+}
+
 static enum jq_err due(struct jq_core *core, struct jq_extra *extra)
 {
     struct jq_job *job = extra->job;
@@ -71,6 +77,11 @@ static enum jq_err due(struct jq_core *core, struct jq_extra *extra)
         return jq_job_end(core, job, JQ_EXPIRED, "it had not started when its time was over");
     if (job->state == JQ_RUNNING)
         return jq_hold_give_up(core, job, false); /* its lease is over */
+    if (is_early(core, extra->due_at)) {
+        extra->timer_at = jq_ms_add(core->now.mono, 1);
+        jq_heap_moved(&core->timers, &extra->in_timers);
+        return JQ_OK;
+    }
     JQ_TRY(jq_job_reserve(core, job));
     extra->due_at = 0;
     jq_job_move(core, job, JQ_READY);

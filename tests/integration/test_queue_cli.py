@@ -278,6 +278,7 @@ class Many(QueueCase):
             self.get(*flags, check=USAGE)
 
     def test_the_first_is_waited_for_and_no_more(self):
+        self.d.call("queue", "create", "q", check=0)
         getter = self.d.background("get", "-n", "3", "q")
         self.waiting("getters")
         self.put("x")

@@ -159,6 +159,22 @@ static void a_delayed_job_is_granted_when_its_time_has_come(void **state)
     claim_run(d, worker, id, 0);
 }
 
+/* The monotonic clock is in whole ms: here the delay begins late in one. */
+static void a_delay_is_not_shortened_by_a_part_of_a_ms(void **state)
+{
+    struct driver *d = *state;
+    const uint64_t client = driver_client(d, 1), worker = driver_worker(d, 2, 4);
+
+    d->now.wall += 900000;
+    const uint64_t id =
+        claim_submit(d, client, NULL, (struct jq_job_options){ .delay_ms = 500 }, NULL);
+    d->now.wall -= 900000;
+    driver_tick(d, 500);
+    assert_false(driver_has(d, worker, JQ_MSG_GRANTS));
+    driver_tick(d, 1);
+    claim_run(d, worker, id, 0);
+}
+
 static void the_later_of_delay_and_run_at_counts(void **state)
 {
     struct driver *d = *state;
@@ -360,6 +376,7 @@ int main(void)
         CLAIM(options_are_one_record_exactly),
         CLAIM(a_job_without_options_has_no_extra),
         CLAIM(a_delayed_job_is_granted_when_its_time_has_come),
+        CLAIM(a_delay_is_not_shortened_by_a_part_of_a_ms),
         CLAIM(the_later_of_delay_and_run_at_counts),
         CLAIM(a_delay_goes_on_after_a_restart),
         CLAIM(a_wall_clock_that_jumps_starts_nothing_early_or_late),
