@@ -261,10 +261,13 @@ enum jq_err jq_spill_need(struct jq_core *core, const struct jq_job_record *reco
 
 /* ---- what follows from an input ---- */
 
-/* It moves to the spilled with the open batch. A page that is being read would not have it. */
+/* It moves to the spilled with the open batch. A page that is being read would not have it; and
+ * half of a batch is for those who put, or are waited for. Those move first: as many as are put. */
 bool jq_spill_may_move(const struct jq_core *core, const struct jq_job *job)
 {
-    return job->is_spilled || (!jq_lane_of(job)->spill.page && !jq_core_crowded(core));
+    const bool has_place = !core->batch || core->batch->live < core->conf.batch_jobs_max / 2;
+
+    return job->is_spilled || (has_place && !jq_lane_of(job)->spill.page);
 }
 
 /* In the order in which they came, as they become durable and the batch has places for them. */

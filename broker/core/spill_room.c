@@ -6,10 +6,7 @@
 #include "proto/base/alloc.h"
 #include "proto/base/check.h"
 
-enum {
-    KEEP_MIN = 8,      /* of a lane */
-    LEAVE_MAX = 16384, /* at once: the batch has to write them */
-};
+enum { KEEP_MIN = 8 /* of a lane */ };
 
 /* ---- how much each lane keeps ---- */
 
@@ -81,29 +78,35 @@ static uint64_t level_for(const struct lanes *lanes, size_fn *size_of, uint64_t 
 
 /* ---- the last of a lane ---- */
 
-static void swap(struct jq_job **a, struct jq_job **b)
+/* Looked at again and again: not in the job, which is somewhere else each time. */
+struct place {
+    struct jq_order_key key;
+    struct jq_job *job;
+};
+
+static void swap(struct place *a, struct place *b)
 {
-    struct jq_job *other = *a;
+    const struct place other = *a;
 
     *a = *b;
     *b = other;
 }
 
 /* The first `keep` of them come to the front, in any order (Hoare's selection). */
-static void select_first(struct jq_job **jobs, size_t count, size_t keep)
+static void select_first(enum jq_order_kind order, struct place *places, size_t count, size_t keep)
 {
     size_t low = 0, high = count; /* the border is among these */
 
     while (high - low > 1) {
-        const struct jq_job *pivot = jobs[low + (high - low) / 2];
+        const struct jq_order_key pivot = places[low + (high - low) / 2].key;
         size_t left = low, right = high; /* right: behind the one that is looked at */
         while (left < right) {
-            while (jq_queue_before(jobs[left], pivot))
+            while (jq_order_before(order, places[left].key, pivot))
                 left++;
-            while (jq_queue_before(pivot, jobs[right - 1]))
+            while (jq_order_before(order, pivot, places[right - 1].key))
                 right--;
             if (left < right) {
-                swap(&jobs[left], &jobs[right - 1]);
+                swap(&places[left], &places[right - 1]);
                 left++;
                 right--;
             }
@@ -117,9 +120,14 @@ static void select_first(struct jq_job **jobs, size_t count, size_t keep)
     }
 }
 
+static void note(struct jq_job *job, struct place *ret)
+{
+    *ret = (struct place){ .key = jq_queue_key(job), .job = job };
+}
+
 /* Of a lane's jobs those among which its `last` last ones are, and the one before them: who has
  * come back stands in a heap, the others in their order. */
-static size_t collect(const struct jq_lane *lane, size_t last, struct jq_job **jobs)
+static size_t collect(const struct jq_lane *lane, size_t last, struct place *places)
 {
     const bool newest_first = lane->queue->order == JQ_LIFO;
     const struct jq_dlist *fresh = &lane->fresh;
@@ -127,22 +135,23 @@ static size_t collect(const struct jq_lane *lane, size_t last, struct jq_job **j
     size_t count = 0;
 
     for (; at && count <= last; count++) {
-        jobs[count] = JQ_ELEMENT(at, struct jq_job, in_place);
+        note(JQ_ELEMENT(at, struct jq_job, in_place), &places[count]);
         at = newest_first ? jq_dlist_next(fresh, at) : jq_dlist_prev(fresh, at);
     }
     for (size_t i = 0; i < lane->sorted.count; i++)
-        jobs[count++] = JQ_ELEMENT(lane->sorted.nodes[i], struct jq_job, in_heap);
+        note(JQ_ELEMENT(lane->sorted.nodes[i], struct jq_job, in_heap), &places[count++]);
     return count;
 }
 
-static struct jq_order_key last_of(struct jq_job *const *jobs, size_t count)
+static struct jq_order_key last_of(enum jq_order_kind order, const struct place *places,
+                                   size_t count)
 {
-    const struct jq_job *last = jobs[0];
+    struct jq_order_key last = places[0].key;
 
     for (size_t i = 1; i < count; i++)
-        if (jq_queue_before(last, jobs[i]))
-            last = jobs[i];
-    return jq_queue_key(last);
+        if (jq_order_before(order, last, places[i].key))
+            last = places[i].key;
+    return last;
 }
 
 /* Behind the edge from now on; it leaves once it may, and the batch has a place for it. */
@@ -153,26 +162,27 @@ static void put_behind(struct jq_core *core, struct jq_job *job)
     jq_spill_offer(job);
 }
 
-static enum jq_err cut(struct jq_core *core, struct jq_lane *lane, struct jq_job **jobs,
+static enum jq_err cut(struct jq_core *core, struct jq_lane *lane, struct place *places,
                        size_t last)
 {
-    const size_t count = collect(lane, last, jobs), keep = count - last;
+    const size_t count = collect(lane, last, places), keep = count - last;
+    const size_t ops_max = core->conf.batch_jobs_max;
+    const enum jq_order_kind order = lane->queue->order;
 
-    JQ_TRY(jq_batch_reserve(core, (last < LEAVE_MAX ? last : LEAVE_MAX) + 1));
+    JQ_TRY(jq_batch_reserve(core, (last < ops_max ? last : ops_max) + 1));
     JQ_TRY(jq_heap_reserve(&lane->spill.beyond, last));
     /* Those that were put last have not been in a heap, and may come back into one. */
     JQ_TRY(jq_heap_reserve(&lane->sorted, last + lane->spill.beyond.count));
-    select_first(jobs, count, keep);
-    lane->spill.edge = last_of(jobs, keep);
+    select_first(order, places, count, keep);
+    lane->spill.edge = last_of(order, places, keep);
     lane->spill.has_edge = true;
     lane->spill.page = 0;
     jq_spill_turn_on(core, lane);
     for (size_t i = keep; i < count; i++) {
-        if (i - keep < LEAVE_MAX && jq_spill_may_leave(core, jobs[i]) &&
-            jq_spill_may_move(core, jobs[i]))
-            jq_spill_leave(core, jobs[i]);
+        if (jq_spill_may_leave(core, places[i].job) && jq_spill_may_move(core, places[i].job))
+            jq_spill_leave(core, places[i].job);
         else
-            put_behind(core, jobs[i]);
+            put_behind(core, places[i].job);
     }
     return JQ_OK;
 }
@@ -184,11 +194,11 @@ static enum jq_err cut_to(struct jq_core *core, struct jq_lane *lane, uint64_t k
     if (lane->count <= keep || lane->queue->durability == JQ_DURABILITY_MEMORY)
         return JQ_OK;
     const size_t last = (size_t)(lane->count - keep);
-    struct jq_job **jobs = jq_alloc((last + 1 + lane->sorted.count) * sizeof(struct jq_job *));
-    if (!jobs)
+    struct place *places = jq_alloc((last + 1 + lane->sorted.count) * sizeof *places);
+    if (!places)
         return JQ_ENOMEM;
-    const enum jq_err err = cut(core, lane, jobs, last);
-    jq_free(jobs);
+    const enum jq_err err = cut(core, lane, places, last);
+    jq_free(places);
     return err;
 }
 

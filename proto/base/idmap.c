@@ -41,6 +41,7 @@ void jq_idmap_fini(struct jq_idmap *map)
         jq_free(page);
     }
     jq_map_fini(&map->pages);
+    jq_idset_fini(&map->keys);
     *map = (struct jq_idmap){ 0 };
 }
 
@@ -49,6 +50,7 @@ enum jq_err jq_idmap_reserve(struct jq_idmap *map, size_t more)
     const size_t pages = more / PAGE_IDS + 2; /* the first and the last in part */
 
     JQ_TRY(jq_map_reserve(&map->pages, pages));
+    JQ_TRY(jq_idset_reserve(&map->keys, pages));
     while (map->spare_count < pages) {
         struct jq_idmap_page *page = jq_alloc_zero(1, sizeof *page);
         if (!page)
@@ -65,19 +67,15 @@ static struct jq_idmap_page *find_page(const struct jq_idmap *map, uint64_t id)
     return map->last && map->last->key == key ? map->last : jq_map_find(&map->pages, key);
 }
 
-/* Nearly always the highest; else looked for from both ends. */
+/* Nearly always the highest. */
 static void link_page(struct jq_idmap *map, struct jq_idmap_page *page)
 {
-    struct jq_idmap_page *below = map->highest, *above = map->lowest;
+    struct jq_idmap_page *below = map->highest;
+    uint64_t key;
 
-    while (below && below->key > page->key && above->key < page->key) {
-        below = below->lower;
-        above = above->higher;
-    }
     if (below && below->key > page->key)
-        below = above->lower;
-    else
-        above = below ? below->higher : NULL;
+        below = jq_idset_below(&map->keys, page->key, &key) ? jq_map_find(&map->pages, key) : NULL;
+    struct jq_idmap_page *above = below ? below->higher : map->lowest;
     page->lower = below;
     page->higher = above;
     *(below ? &below->higher : &map->lowest) = page;
@@ -88,6 +86,7 @@ static void unlink_page(struct jq_idmap *map, struct jq_idmap_page *page)
 {
     *(page->lower ? &page->lower->higher : &map->lowest) = page->higher;
     *(page->higher ? &page->higher->lower : &map->highest) = page->lower;
+    jq_idset_remove(&map->keys, page->key);
 }
 
 static struct jq_idmap_page *make_page(struct jq_idmap *map, uint64_t id)
@@ -96,8 +95,12 @@ static struct jq_idmap_page *make_page(struct jq_idmap *map, uint64_t id)
         return NULL;
     struct jq_idmap_page *page = map->spares;
     const uint64_t key = key_of(id);
-    if (jq_map_put(&map->pages, key, page) != JQ_OK)
+    if (jq_idset_add(&map->keys, key) != JQ_OK)
         return NULL;
+    if (jq_map_put(&map->pages, key, page) != JQ_OK) {
+        jq_idset_remove(&map->keys, key);
+        return NULL;
+    }
     map->spares = page->higher;
     map->spare_count--;
     page->key = key;

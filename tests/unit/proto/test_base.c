@@ -259,6 +259,37 @@ static void an_idmap_agrees_with_an_array(void **state)
     jq_idmap_fini(&map);
 }
 
+static void an_idset_finds_the_nearest_below(void **state)
+{
+    (void)state;
+    enum { IDS = 600 };
+    static uint64_t ids[IDS];
+    static bool present[IDS];
+    struct jq_idset set = { 0 };
+    struct jq_rng rng;
+
+    jq_rng_init(&rng, 5);
+    for (size_t i = 0; i < IDS; i++) /* near, further, anywhere; ascending */
+        ids[i] =
+            i < 200 ? i : ids[i - 1] + 1 + jq_rng_below(&rng, i < 400 ? 5000 : UINT64_C(1) << 54);
+    for (int step = 0; step < 20000; step++) {
+        const size_t i = jq_rng_below(&rng, IDS);
+        if (present[i])
+            jq_idset_remove(&set, ids[i]);
+        else
+            assert_int_equal(jq_idset_add(&set, ids[i]), JQ_OK);
+        present[i] = !present[i];
+        const size_t from = jq_rng_below(&rng, IDS);
+        size_t expected = from;
+        while (expected > 0 && !present[expected - 1])
+            expected--;
+        uint64_t found = 0;
+        assert_int_equal(jq_idset_below(&set, ids[from], &found), expected > 0);
+        assert_int_equal(found, expected > 0 ? ids[expected - 1] : 0);
+    }
+    jq_idset_fini(&set);
+}
+
 static void an_idmap_finds_the_nearest_below_in_bounded_steps(void **state)
 {
     (void)state;
@@ -396,6 +427,7 @@ int main(void)
         cmocka_unit_test(a_map_agrees_with_an_array),
         cmocka_unit_test(a_map_without_memory_has_not_changed),
         cmocka_unit_test(an_idmap_agrees_with_an_array),
+        cmocka_unit_test(an_idset_finds_the_nearest_below),
         cmocka_unit_test(an_idmap_finds_the_nearest_below_in_bounded_steps),
         cmocka_unit_test(an_idmap_takes_what_was_reserved_without_memory),
         cmocka_unit_test(the_same_seed_gives_the_same_numbers),
