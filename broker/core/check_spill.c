@@ -5,7 +5,7 @@
 #include "broker/core/parts.h"
 #include "proto/base/check.h"
 
-/* C28: before the edge all are in memory and ready, behind it none is ready. C29: counters. */
+/* C28: before the edge all are in memory and ready, behind it none is ready. C29: counters. C30. */
 void jq_check_spill(const struct jq_core *core, const struct jq_lane *lane)
 {
     const struct jq_spill *spill = &lane->spill;
@@ -29,7 +29,6 @@ void jq_check_spill(const struct jq_core *core, const struct jq_lane *lane)
     JQ_CHECK(count == lane->count && bytes == lane->bytes);
     JQ_CHECK(spill->is_on || (spill->beyond.count == 0 && spill->rows == spill->loaded));
     JQ_CHECK(!spill->page || spill->is_on);
-    /* All that is behind the edge may come before it at once. */
-    JQ_CHECK(lane->sorted.capacity - lane->sorted.count >= spill->beyond.count);
+    JQ_CHECK(lane->sorted.capacity - lane->sorted.count >= spill->beyond.count); /* C30 */
     jq_heap_check(&spill->beyond);
 }
