@@ -338,6 +338,8 @@ void jq_spill_look(struct jq_core *core, struct jq_lane *lane); /* at the next s
 void jq_spill_turn_on(struct jq_core *core, struct jq_lane *lane);
 void jq_spill_release(struct jq_core *core, struct jq_lane *lane); /* the edge has moved on */
 bool jq_spill_is_low(const struct jq_core *core, const struct jq_lane *lane); /* little is ready */
+/* The next `limit` jobs of a lane that are in the store alone. */
+struct jq_read jq_spill_read(const struct jq_lane *lane, uint32_t limit);
 bool jq_spill_wants_page(const struct jq_core *core, const struct jq_lane *lane);
 void jq_spill_ask_page(struct jq_core *core, struct jq_lane *lane);
 void jq_spill_make_room(struct jq_core *core);

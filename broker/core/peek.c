@@ -120,19 +120,7 @@ static enum jq_err peek_spilled(struct jq_core *core, struct jq_peer *peer, uint
                                 const struct jq_queue *queue)
 {
     struct jq_lookup *lookup = jq_lookup_new(core, peer->id, correlation, peeked);
-    const struct jq_spill *spill = &queue->items.spill;
-    const struct jq_read read = {
-        .kind = JQ_READ_SPILLED,
-        .parts = JQ_READ_PAYLOAD,
-        .after = spill->batch,
-        .queue = queue->id,
-        .limit = 1,
-        .range = { .lane = 1,
-                   .order = queue->order,
-                   .has_after = spill->has_edge,
-                   .rank = queue->order == JQ_PRIORITY ? spill->edge.rank : 0,
-                   .id = spill->edge.id },
-    };
+    const struct jq_read read = jq_spill_read(&queue->items, 1);
 
     if (!lookup)
         return JQ_ENOMEM;

@@ -7,7 +7,7 @@
  * (spill_page.c); others leave when there are too many (spill_room.c).
  *
  * A job in memory is ready to be taken only before the edge: so the order is exact wherever a job
- * is. Only plain jobs are spilled: those with options of their own stay. */
+ * is. Only plain jobs are spilled: what timers, edges, limits or sessions point to stays. */
 #include "broker/core/parts.h"
 #include "proto/base/check.h"
 

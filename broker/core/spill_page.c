@@ -96,29 +96,35 @@ static void loaded(struct jq_core *core, struct jq_lookup *lookup)
         give_up(core, lane, "the store has fewer of its jobs than it should");
 }
 
-static enum jq_err ask(struct jq_core *core, struct jq_lane *lane)
+struct jq_read jq_spill_read(const struct jq_lane *lane, uint32_t limit)
 {
     const struct jq_queue *queue = lane->queue;
-    const bool has_rank = queue->order == JQ_PRIORITY;
-    struct jq_spill *spill = &lane->spill;
-    struct jq_lookup *lookup = jq_lookup_new(core, 0, 0, loaded);
-    const struct jq_read read = {
+    const struct jq_spill *spill = &lane->spill;
+
+    return (struct jq_read){
         .kind = JQ_READ_SPILLED,
         .parts = JQ_READ_PAYLOAD,
         .after = spill->batch,
         .queue = queue->id,
-        .limit = (uint32_t)page_jobs(core),
-        .bytes_max = page_bytes(core),
+        .limit = limit,
         .range = { .lane = lane == &queue->items,
                    .order = queue->order,
                    .has_after = spill->has_edge,
-                   .rank = has_rank ? spill->edge.rank : 0,
+                   .rank = queue->order == JQ_PRIORITY ? spill->edge.rank : 0,
                    .id = spill->edge.id },
     };
+}
+
+static enum jq_err ask(struct jq_core *core, struct jq_lane *lane)
+{
+    struct jq_spill *spill = &lane->spill;
+    struct jq_lookup *lookup = jq_lookup_new(core, 0, 0, loaded);
+    struct jq_read read = jq_spill_read(lane, (uint32_t)page_jobs(core));
 
     if (!lookup)
         return JQ_ENOMEM;
-    lookup->number[0] = queue->id;
+    read.bytes_max = page_bytes(core);
+    lookup->number[0] = read.queue;
     lookup->number[1] = read.range.lane;
     lookup->number[2] = spill->pages + 1;
     const enum jq_err err = jq_lookup_list(core, lookup, &read);

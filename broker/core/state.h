@@ -16,11 +16,13 @@
  *   kept     retention.c  what is kept of ended jobs, for how long; rows that are being deleted
  *   queues   queue.c    names, order, counters
  *   lanes    lane.c     ready jobs of a queue, by who may take them; lanes that nobody free serves
- *   spills   spill.c    jobs that are in the store alone: where a lane's edge is; pages of them
- * come back (spill_page.c), others leave (spill_room.c) batch    batch.c    what the store is to be
- * told, netted outbox   outbox.c   what peers are to be told, promises held back peers    peer.c
- * connections: HELLO, PING, BYE, silence workers  worker.c   worker sessions: joining, leases,
- * credit, tags holders  hold.c     who holds which job: giving up, coming back, leases by receipt
+ *   spills   spill.c    jobs in the store alone; back: spill_page.c, out: spill_room.c
+ *   batch    batch.c    what the store is to be told, netted
+ *   outbox   outbox.c   what peers are to be told, promises held back
+ *   late     late.c     what is told a moment later: hints to calls, acknowledgements
+ *   peers    peer.c     connections: HELLO, PING, BYE, silence
+ *   workers  worker.c   worker sessions: joining, leases, credit, tags
+ *   holders  hold.c     who holds which job: giving up, coming back, leases by receipt
  *   clients  client.c   client sessions: requests and their answers, tied jobs
  *   waits    wait.c     who waits for which job
  *   purges   purge.c    queues whose jobs are being cancelled; the end of a queue

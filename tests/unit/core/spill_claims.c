@@ -68,3 +68,18 @@ bool spill_drain(struct driver *d, uint64_t client, uint64_t count)
     assert_int_equal(claim_expect_error(d, client), JQ_EEMPTY);
     return in_order;
 }
+
+uint64_t spill_one_alone(struct driver *d, uint64_t client, uint32_t count)
+{
+    spill_fill(d, client, "noop", 0, count);
+    return spill_first_alone(d, 1);
+}
+
+void spill_run_up_to(struct driver *d, uint64_t worker, uint64_t first, uint64_t last, int64_t code)
+{
+    for (uint64_t id = first; id <= last; id++) {
+        driver_credit(d, worker, id);
+        driver_commit(d);
+        claim_run(d, worker, id, id == last ? code : 0);
+    }
+}

@@ -24,5 +24,10 @@ uint64_t spill_first_alone(const struct driver *d, uint64_t from);
 struct jq_held spill_get(struct driver *d, uint64_t client);
 /* Takes and settles all there are, which are so many; true: in the order of their ids. */
 bool spill_drain(struct driver *d, uint64_t client, uint64_t count);
+/* So many jobs for workers; one of them that is in the store alone. */
+uint64_t spill_one_alone(struct driver *d, uint64_t client, uint32_t count);
+/* All jobs up to this one run; it ends so. */
+void spill_run_up_to(struct driver *d, uint64_t worker, uint64_t first, uint64_t last,
+                     int64_t code);
 
 #endif

@@ -6,24 +6,6 @@
 
 enum { MANY = 200 };
 
-/* So many jobs for workers; one of them that is in the store alone. */
-static uint64_t one_alone(struct driver *d, uint64_t client, uint32_t count)
-{
-    spill_fill(d, client, "noop", 0, count);
-    return spill_first_alone(d, 1);
-}
-
-/* All jobs up to this one run; it ends so. */
-static void run_up_to(struct driver *d, uint64_t worker, uint64_t first, uint64_t last,
-                      int64_t code)
-{
-    for (uint64_t id = first; id <= last; id++) {
-        driver_credit(d, worker, id);
-        driver_commit(d);
-        claim_run(d, worker, id, id == last ? code : 0);
-    }
-}
-
 /* ---- submitting ---- */
 
 static void jobs_wait_for_it_also_over_a_restart(void **state)
@@ -33,13 +15,13 @@ static void jobs_wait_for_it_also_over_a_restart(void **state)
 
     for (size_t i = 0; i < 3; i++) {
         uint64_t client = driver_client(d, 7);
-        const uint64_t id = one_alone(d, client, 60);
+        const uint64_t id = spill_one_alone(d, client, 60);
         const uint64_t child = claim_submit_after(d, client, id, kinds[i]);
         driver_crash(d);
         client = driver_client(d, 7);
         const uint64_t worker = driver_worker(d, 9, 0);
         assert_int_equal(claim_now(d, child), JQ_BLOCKED);
-        run_up_to(d, worker, 1, id, kinds[i] == JQ_AFTER_FAIL);
+        spill_run_up_to(d, worker, 1, id, kinds[i] == JQ_AFTER_FAIL);
         assert_int_equal(claim_now(d, child), JQ_READY);
         driver_close(d);
         spill_set_up(state);
@@ -68,7 +50,7 @@ static void jobs_wait_for_one_that_is_about_to_leave_also_over_a_restart(void **
     driver_commit(d);
     driver_crash(d);
     assert_int_equal(claim_now(d, parent + 1), JQ_BLOCKED);
-    run_up_to(d, driver_worker(d, worker, 0), 1, parent, 0);
+    spill_run_up_to(d, driver_worker(d, worker, 0), 1, parent, 0);
     assert_int_equal(claim_now(d, parent + 1), JQ_READY);
 }
 

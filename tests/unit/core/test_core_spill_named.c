@@ -6,36 +6,18 @@
 
 enum { MANY = 200, WAITING = 5000, LISTING, CANCELLING, READING };
 
-/* So many jobs for workers; one of them that is in the store alone. */
-static uint64_t one_alone(struct driver *d, uint64_t client, uint32_t count)
-{
-    spill_fill(d, client, "noop", 0, count);
-    return spill_first_alone(d, 1);
-}
-
-/* All jobs up to this one run; it ends so. */
-static void run_up_to(struct driver *d, uint64_t worker, uint64_t first, uint64_t last,
-                      int64_t code)
-{
-    for (uint64_t id = first; id <= last; id++) {
-        driver_credit(d, worker, id);
-        driver_commit(d);
-        claim_run(d, worker, id, id == last ? code : 0);
-    }
-}
-
 /* ---- waiting and cancelling ---- */
 
 static void it_is_waited_for_to_its_end(void **state)
 {
     struct driver *d = *state;
     const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 9, 0);
-    const uint64_t id = one_alone(d, client, 60);
+    const uint64_t id = spill_one_alone(d, client, 60);
 
     driver_wait(d, client, WAITING, id);
     driver_commit(d);
     assert_non_null(claim_job(d, id));
-    run_up_to(d, worker, 1, id, 3);
+    spill_run_up_to(d, worker, 1, id, 3);
     struct driver_frame frame;
     const struct jq_result result = claim_expect_result(d, client, &frame);
     assert_int_equal(result.id, id);
@@ -47,7 +29,7 @@ static void it_is_waited_for_until_it_runs(void **state)
 {
     struct driver *d = *state;
     const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 9, 0);
-    const uint64_t id = one_alone(d, client, 60);
+    const uint64_t id = spill_one_alone(d, client, 60);
     struct jq_buf refs = { 0 };
 
     jq_job_ref_write(&refs, &(struct jq_job_ref){ .id = id });
@@ -58,7 +40,7 @@ static void it_is_waited_for_until_it_runs(void **state)
     driver_apply(d, client, &msg);
     jq_buf_fini(&refs);
     driver_commit(d);
-    run_up_to(d, worker, 1, id - 1, 0);
+    spill_run_up_to(d, worker, 1, id - 1, 0);
     assert_false(driver_has(d, client, JQ_MSG_RESULTS));
     driver_credit(d, worker, id);
     driver_commit(d);
@@ -87,7 +69,7 @@ static void it_is_cancelled_alone_and_with_many(void **state)
 {
     struct driver *d = *state;
     const uint64_t client = driver_client(d, 7);
-    const uint64_t id = one_alone(d, client, MANY);
+    const uint64_t id = spill_one_alone(d, client, MANY);
     struct jq_ack ack;
     uint64_t cancelled = 0;
     char reason[JQ_REASON_MAX + 1];
@@ -114,7 +96,7 @@ static void an_end_that_is_not_durable_is_told_to_nobody(void **state)
 {
     struct driver *d = *state;
     const uint64_t a = driver_client(d, 7), b = driver_client(d, 8);
-    const uint64_t id = one_alone(d, a, MANY);
+    const uint64_t id = spill_one_alone(d, a, MANY);
     const struct jq_msg why = { .tag = JQ_MSG_WHY, .u.why.id = id };
     const struct jq_msg list = { .tag = JQ_MSG_LIST,
                                  .u.list = { .limit = 1, .before_id = id + 1 } };
@@ -154,7 +136,7 @@ static void info_and_why_know_it(void **state)
 {
     struct driver *d = *state;
     const uint64_t client = driver_client(d, 7);
-    const uint64_t id = one_alone(d, client, MANY);
+    const uint64_t id = spill_one_alone(d, client, MANY);
     const struct jq_msg why = { .tag = JQ_MSG_WHY, .u.why.id = id };
 
     assert_int_equal(claim_state_of(d, client, id), JQ_READY);
@@ -184,7 +166,7 @@ static void a_list_has_each_job_once_while_they_come_and_go(void **state)
         };
         struct jq_job_info info;
         driver_apply(d, client, &list);
-        run_up_to(d, worker, run + 1, run + 5, 0); /* between the question and the answer */
+        spill_run_up_to(d, worker, run + 1, run + 5, 0); /* between the question and the answer */
         run += 5;
         driver_commit(d);
         struct driver_frame frame = driver_expect(d, client, JQ_MSG_LISTED);
@@ -233,7 +215,7 @@ static void its_output_is_followed(void **state)
 {
     struct driver *d = *state;
     const uint64_t client = driver_client(d, 7), worker = driver_worker(d, 9, 0);
-    const uint64_t id = one_alone(d, client, 60);
+    const uint64_t id = spill_one_alone(d, client, 60);
     const struct jq_msg log = { .tag = JQ_MSG_LOG_READ,
                                 .correlation = READING,
                                 .u.log_read = { .id = id, .stream = 1, .follow = true } };
@@ -241,7 +223,7 @@ static void its_output_is_followed(void **state)
     driver_apply(d, client, &log);
     driver_commit(d);
     assert_false(driver_has(d, client, JQ_MSG_LOG_DATA));
-    run_up_to(d, worker, 1, id, 0);
+    spill_run_up_to(d, worker, 1, id, 0);
     struct driver_frame frame = driver_expect(d, client, JQ_MSG_LOG_DATA);
     assert_true(jq_view_equal(frame.msg.u.log_data.bytes, jq_view_str("hello")));
     driver_frame_free(&frame);
